@@ -1,10 +1,18 @@
-//! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
-//! frames, requests of HTTP and their routes, records of TLS, the servers of an upstream.
+//! The parts of the data path: slots, buffers, timers, the ring, the machine of each protocol and
+//! what they are made of, routes, records of TLS, the servers of an upstream, what is counted.
 //!
-//! `cargo bench --bench parts -- --quick`
+//! `cargo bench --bench parts -- --quick`. `cargo test` runs each once, so that they stay alive.
 
 #[path = "parts/cluster.rs"]
 mod cluster;
+#[path = "parts/http2.rs"]
+mod http2;
+#[path = "parts/measures.rs"]
+mod measures;
+#[path = "parts/ring.rs"]
+mod ring;
+#[path = "parts/websocket.rs"]
+mod websocket;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -248,6 +256,12 @@ criterion_group!(
     routes,
     records,
     cluster::choices,
-    cluster::connections
+    cluster::connections,
+    http2::hpack,
+    http2::server,
+    websocket::frames,
+    websocket::grpc,
+    measures::distributions,
+    ring::polls
 );
 criterion_main!(benches);

@@ -10,6 +10,7 @@ mod logs;
 mod probe;
 mod program;
 mod reload;
+mod report;
 mod running;
 mod serve;
 mod switches;
@@ -62,6 +63,9 @@ enum Command {
     Connect(Box<connect::ConnectArgs>),
     /// Measure servers under load, and compare what was measured
     Bench(Box<bench::BenchArgs>),
+    /// Show how long the requests of a running server take, by route and upstream
+    #[command(after_help = report::AFTER_HELP)]
+    Report(Box<report::ReportArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
     Cert(cert::CertArgs),
     /// Show what this kernel offers, what is missing, and what is done instead
@@ -196,6 +200,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Cert(args)) => cert::run(&args, &program()),
         Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),

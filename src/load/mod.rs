@@ -14,6 +14,7 @@
 //! | [`environment`] | the machine that a run was made on |
 //! | [`slo`] | expressions such as `p99<5ms`, and whether a result fulfils them |
 //! | [`warnings`] | why a result may not be what it seems |
+//! | [`server_latency`] | the latency of a running server, by its own histograms |
 //! | [`report`] | results as text, CSV, percentiles, interval logs and pages |
 //! | [`statistics`] | intervals of ratios, by resampling runs or blocks of time |
 //! | [`compare`] | the verdict between two or more results |
@@ -37,6 +38,7 @@ pub mod run;
 pub mod schedule;
 pub mod search;
 pub mod server_cost;
+pub mod server_latency;
 mod setup;
 pub mod slo;
 pub mod statistics;

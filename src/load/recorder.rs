@@ -174,17 +174,22 @@ impl Slice {
     /// A request, or a connection, has failed.
     pub(super) fn fail(&mut self, failure: Failure, example: impl FnOnce() -> String) {
         self.tally.errors += 1;
-        let entry = self.failures.entry(failure).or_insert_with(|| {
-            let mut example = example();
-            let mut end = EXAMPLE_MAX.min(example.len());
-            while !example.is_char_boundary(end) {
-                end -= 1;
-            }
-            example.truncate(end);
-            Failures { count: 0, example }
-        });
+        let entry = self
+            .failures
+            .entry(failure)
+            .or_insert_with(|| Failures { count: 0, example: cut(example()) });
         entry.count += 1;
     }
+}
+
+/// An example of an error, of a bounded length.
+pub(super) fn cut(mut example: String) -> String {
+    let mut end = EXAMPLE_MAX.min(example.len());
+    while !example.is_char_boundary(end) {
+        end -= 1;
+    }
+    example.truncate(end);
+    example
 }
 
 #[cfg(test)]

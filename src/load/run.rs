@@ -45,6 +45,11 @@ impl Stopper {
         self.0.stop();
     }
 
+    /// Rests for so long, or until it is stopped; a little longer if that is at the same time.
+    pub fn rest(&self, time: Duration) {
+        self.0.rest(time);
+    }
+
     /// Whether it was stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
@@ -340,13 +345,7 @@ impl Run {
         let late = self.ended.iter().map(|ended| ended.unsent).sum::<u64>();
         let unfinished = self.ended.iter().map(|ended| ended.unfinished).sum();
         let corrected = options.arrivals.is_none().then(|| self.corrected(options)).flatten();
-        let errors = self.whole.failures.iter().map(|(failure, failures)| ErrorKind {
-            kind: failure.name().to_owned(),
-            count: failures.count,
-            example: failures.example.clone(),
-        });
-        let lost = self.lost.iter().map(ErrorKind::of_agent);
-        let errors = errors.chain(lost).collect();
+        let errors = self.errors();
         // Where there are agents, they are the generator.
         let generator_cpu = match options.agents {
             None => self.meter.seconds(),
@@ -401,6 +400,16 @@ impl Run {
             notes,
             intervals: self.intervals,
         }
+    }
+
+    /// Failures by kind, agents that were lost among them.
+    fn errors(&self) -> Vec<ErrorKind> {
+        let errors = self.whole.failures.iter().map(|(failure, failures)| ErrorKind {
+            kind: failure.name().to_owned(),
+            count: failures.count,
+            example: failures.example.clone(),
+        });
+        errors.chain(self.lost.iter().map(ErrorKind::of_agent)).collect()
     }
 
     /// Of a number of requests at a rate: whether they were begun in the time that they had.

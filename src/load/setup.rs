@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::schedule::Arrivals;
@@ -140,6 +140,8 @@ impl Weights {
 pub(super) struct Control {
     start: Mutex<Option<Instant>>,
     stop: AtomicBool,
+    /// Something was told.
+    changed: Condvar,
 }
 
 impl Control {
@@ -148,6 +150,7 @@ impl Control {
         if let Ok(mut start) = self.start.lock() {
             *start = Some(at);
         }
+        self.changed.notify_all();
     }
 
     pub(super) fn start(&self) -> Option<Instant> {
@@ -157,6 +160,14 @@ impl Control {
     /// Nothing further is asked: what was measured so far is the result.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    /// Rests for so long, or until something is told.
+    pub(super) fn rest(&self, time: Duration) {
+        if let Ok(start) = self.start.lock() {
+            let _rested = self.changed.wait_timeout(start, time);
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {

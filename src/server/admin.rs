@@ -35,7 +35,7 @@ use super::watch::{Files, Watched};
 use super::worker::Message;
 use crate::config::{Admin, Config};
 use crate::runtime::{Current, Sender};
-use crate::session::Histograms;
+use crate::session::{Histograms, Latencies};
 
 /// How long a scrape waits for the workers' histograms. One that is late is left out of them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
@@ -217,7 +217,8 @@ impl Pages {
     async fn show(&self, path: &str) -> Response<Bytes> {
         match path {
             "/metrics" => self.metrics().await,
-            "/latency" => self.latency().await,
+            "/latency" => self.latency(Exporter::latency_json).await,
+            "/latency/histograms" => self.latency(Exporter::histograms_json).await,
             "/healthz" => page(StatusCode::OK, PLAIN, "ok\n"),
             "/readyz" if self.ready.load(Ordering::Relaxed) => {
                 page(StatusCode::OK, PLAIN, "ready\n")
@@ -242,11 +243,11 @@ impl Pages {
         }
     }
 
-    /// Quantiles of how long requests took.
-    async fn latency(&self) -> Response<Bytes> {
+    /// How long requests took.
+    async fn latency(&self, write: fn(&Exporter, &Latencies) -> String) -> Response<Bytes> {
         match self.collect().await {
             Some(histograms) => {
-                let text = self.exporter.latency_json(&histograms.latencies);
+                let text = write(&self.exporter, &histograms.latencies);
                 page(StatusCode::OK, "application/json", text)
             }
             None => {
@@ -280,6 +281,7 @@ pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "Ringway's admin interface\n\n\
     /metrics  counters and histograms, Prometheus text\n\
     /latency  quantiles of how long requests took, JSON\n\
+    /latency/histograms  the counts that they come of, JSON: for `ringway report`\n\
     /healthz  200 while the process lives\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
     /config   the effective configuration\n\

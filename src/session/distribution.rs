@@ -76,6 +76,15 @@ impl Distribution {
         Duration::ZERO
     }
 
+    /// The steps that have durations, in order: the longest of each, in microseconds, and how many
+    /// durations are in it.
+    pub fn steps(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.chunks.iter().flat_map(|(number, counts)| {
+            let all = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            all.map(|(within, count)| (most_of(*number, within), *count))
+        })
+    }
+
     /// The sum of all durations.
     #[must_use]
     pub const fn sum(&self) -> Duration {
@@ -158,6 +167,8 @@ mod tests {
             if n % 2 == 0 { &mut one } else { &mut other }.record(micros(value));
             all.push(value);
         }
+        let counts = one.steps().map(|(_, count)| count).sum::<u64>();
+        assert!(counts == one.count() && one.steps().is_sorted());
         one.merge(&other);
         all.sort_unstable();
         assert_eq!((one.count(), one.sum()), (10_000, micros(all.iter().sum())));

@@ -313,3 +313,62 @@ fn ctrl_c_ends_with_a_report() {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("stopped before its end"), "{printed} {}", errors(&output));
 }
+
+#[test]
+fn a_report_of_a_running_server_has_its_routes_and_its_upstreams() {
+    let folder = Folder::new();
+    let behind = Served::new(&format!(
+        "{}{NO_ADMIN}[[listener]]\nname = \"behind\"\nlisten = \"127.0.0.1:0\"\n\
+         protocol = \"http\"\nroute = [{{ respond = \"hello\" }}]\n",
+        runtime(1)
+    ));
+    let front = format!(
+        "{}[admin]\nlisten = \"127.0.0.1:0\"\n[[listener]]\nname = \"front\"\n\
+         listen = \"127.0.0.1:0\"\nprotocol = \"http\"\nroute = [{{ path = \"/\", proxy = \"u\" }}]\n\
+         [upstream.u]\nservers = [\"{}\"]\n",
+        runtime(2),
+        behind.at("behind")
+    );
+    let served = Served::new(&front);
+    let admin = format!("http://{}", served.running().admin().unwrap());
+    assert_clean(&load(&counted(&format!("http://{}/", served.at("front")), 200)), 200);
+    let (json, html) = (folder.path().join("latency.json"), folder.path().join("latency.html"));
+    let report = |args: &[&str]| Command::new(BINARY).arg("report").args(args).output().unwrap();
+    let written = ["--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
+    let output = report(&[&[&*admin][..], &written].concat());
+    assert!(output.status.success(), "{}", errors(&output));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("since the start") && printed.contains("front route-1"), "{printed}");
+    let read = |path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let found = read(&json);
+    assert_eq!(found["routes"][0]["count"], 200, "{found}");
+    let phases = found["upstreams"].as_array().unwrap().iter();
+    let counts: Vec<_> = phases.map(|one| (one["phase"].clone(), one["count"].clone())).collect();
+    assert!(counts.contains(&("total".into(), 200.into())), "{counts:?}");
+    assert!(std::fs::read_to_string(&html).unwrap().contains("Upstream u"));
+    // Of some time, it has no more than what came in it.
+    let args = [&[&*admin, "--for", "200ms", "--interval", "100ms"][..], &written].concat();
+    let output = report(&args);
+    assert!(output.status.success(), "{}", errors(&output));
+    let found = read(&json);
+    assert_eq!(found["routes"].as_array().map(Vec::len), Some(0), "{found}");
+    assert_eq!(found["intervals"].as_array().map(Vec::len), Some(2));
+    let none = nobody().to_string();
+    for (args, status, word) in [
+        (
+            &[&*format!("http://{}", served.at("front"))][..],
+            1,
+            "no admin interface of this version",
+        ),
+        (&[&*none], 1, "connect"),
+        (&[&*admin, "--interval", "1s"], 2, "--for"),
+        (&[&*admin, "--for", "1s", "--interval", "1ms"], 2, "at least 100ms"),
+        (&[&*admin, "--html", "/no/such/page.html"], 1, "/no/such/page.html"),
+    ] {
+        let output = report(args);
+        assert_eq!(output.status.code(), Some(status), "{args:?} {}", errors(&output));
+        assert!(errors(&output).contains(word), "{args:?}: {}", errors(&output));
+    }
+}

@@ -12,6 +12,7 @@ use crate::cli::print;
 use crate::load::compare::{Side, compare, render_text};
 use crate::load::report::OutputFile;
 use crate::load::run::Stopper;
+use crate::load::server_cost::CostSource;
 
 pub(super) const AFTER_HELP: &str = "\
 Each round loads one server and then the other, in an order that changes from round to round, so
@@ -31,6 +32,10 @@ pub(super) struct AbArgs {
     /// How often each server is loaded
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds())]
     rounds: u32,
+    /// Tell CPU per request of the servers, which are these processes of this machine
+    #[arg(long, value_name = "PID,PID", value_delimiter = ',', num_args = 1)]
+    #[arg(conflicts_with_all = ["server_pid", "server_metrics"])]
+    server_pids: Vec<u32>,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -49,6 +54,9 @@ pub(super) fn run(args: &AbArgs) -> ExitCode {
 
 fn compared(args: &AbArgs) -> Result<String, Failure> {
     let [first, second] = args.load.two_urls()?;
+    if !matches!(args.server_pids.len(), 0 | 2) {
+        return Err(Failure::Usage("--server-pids has two numbers, one for each URL".to_owned()));
+    }
     let page = args.load.html_path();
     let page = page.map(|path| OutputFile::open("--html", path)).transpose().map_err(failed)?;
     let stopper = Stopper::default();
@@ -64,7 +72,9 @@ fn compared(args: &AbArgs) -> Result<String, Failure> {
         for side in order {
             screen.say(&format!("round {} of {}: {}", round + 1, args.rounds, names[side]));
             let command: Vec<String> = std::env::args().collect();
-            let result = run_once(&args.load, &options[side], &command, &stopper, &mut screen)?;
+            let watched = args.server_pids.get(side).copied().map(CostSource::Process);
+            let watched = watched.or_else(|| args.load.cost_source());
+            let result = run_once(watched, &options[side], &command, &stopper, &mut screen)?;
             if stopper.is_stopped() {
                 return Err(failed("stopped before all rounds were run: there is no verdict"));
             }

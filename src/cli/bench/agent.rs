@@ -12,7 +12,6 @@ use crate::config;
 use crate::load::agents::Token;
 use crate::load::agents::agent::Agent;
 use crate::server::{Server, StartOptions};
-use crate::session::HandlerFactory;
 
 pub(super) const AFTER_HELP: &str = "\
 An agent waits for `ringway bench URL --agents HOST:PORT`, runs the part of the load that it is
@@ -25,7 +24,8 @@ Examples:
   ringway cert load1.example --out pki
   ringway bench agent --token-file token --cert pki/server.pem --key pki/server.key
   ringway bench http://10.0.0.1:8080/ -c 1000 --rate 200k \\
-      --agents load1.example:7600,load2.example:7600 --agents-token-file token --agents-ca pki/ca.pem
+      --agents load1.example:7600,load2.example:7600 --agents-token-file token \\
+      --agents-ca pki/ca.pem
 
 Exit status: 0 ended by a signal; 1 failure; 2 wrong usage.";
 
@@ -73,10 +73,7 @@ pub(super) fn read_token(switch: &str, path: &Path) -> Result<Token, Failure> {
 fn serve(args: &AgentArgs) -> Result<(), Failure> {
     let token = read_token("--token-file", &args.token_file)?;
     let agent = Agent::new(token, |notice| say(&notice.to_string()));
-    let options = StartOptions {
-        handler: HandlerFactory::new(move |_worker| Box::new(agent.clone())),
-        ..StartOptions::default()
-    };
+    let options = StartOptions { handler: agent.into_handlers(), ..StartOptions::default() };
     let text = configuration(args);
     let config = config::parse("bench agent", &text).map_err(|errors| failed(&errors))?;
     let server = Server::start_with(config, options).map_err(failed)?;

@@ -19,7 +19,7 @@ use crate::load::result::{RunResult, Search};
 use crate::load::run::{Progress, Stopper, run as run_load};
 use crate::load::schedule::Arrivals;
 use crate::load::search::RateSearch;
-use crate::load::server_cost::CostSampler;
+use crate::load::server_cost::{CostSampler, CostSource};
 use crate::load::slo::{Check, Purpose, evaluate};
 
 pub(super) const AFTER_HELP: &str = "\
@@ -78,7 +78,7 @@ fn load(args: &LoadArgs) -> Result<ExitCode, Failure> {
     let command: Vec<String> = std::env::args().collect();
     let mut result = match args.slo.as_deref() {
         Some(slo) => search(args, &options, slo, &command, &stopper, &mut screen)?,
-        None => run_once(args, &options, &command, &stopper, &mut screen)?,
+        None => run_once(args.cost_source(), &options, &command, &stopper, &mut screen)?,
     };
     result.verdict.extend(judge(args, &result)?);
     if stopper.is_stopped() {
@@ -99,13 +99,13 @@ fn load(args: &LoadArgs) -> Result<ExitCode, Failure> {
 
 /// One run, and what it cost the server.
 pub(super) fn run_once(
-    args: &LoadArgs,
+    watched: Option<CostSource>,
     options: &LoadOptions,
     command: &[String],
     stopper: &Stopper,
     screen: &mut Screen,
 ) -> Result<RunResult, Failure> {
-    let sampler = args.cost_source().map(CostSampler::begin).transpose().map_err(failed)?;
+    let sampler = watched.map(CostSampler::begin).transpose().map_err(failed)?;
     let mut began: Option<Instant> = None;
     screen.plan(options);
     let result = run_load(options, command, stopper, |progress| {
@@ -151,7 +151,7 @@ fn search(
         let duration = if args.has_duration() { options.duration } else { Some(SEARCH_TIME) };
         let step = LoadOptions { arrivals: Some(arrivals), duration, ..options.clone() };
         screen.say(&format!("{rate:.0} requests a second"));
-        let result = run_once(args, &step, command, stopper, screen)?;
+        let result = run_once(args.cost_source(), &step, command, stopper, screen)?;
         if stopper.is_stopped() {
             last = Some(result);
             break;

@@ -25,6 +25,7 @@ use crate::load::setup::Control;
 use crate::load::threads;
 use crate::runtime::clock::now;
 use crate::service::handler::{Handler, Kind, Refusal, Request};
+use crate::session::HandlerFactory;
 
 /// How long a coordinator may ask for nothing before its run is stopped.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -111,6 +112,12 @@ impl Agent {
     /// An agent that works for who knows the token; `tell` gets what its operator is to know.
     pub fn new(token: Token, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         Self { token, state: Arc::default(), tell: Arc::new(tell) }
+    }
+
+    /// Makes the handlers of a server's workers: each is this agent.
+    #[must_use]
+    pub fn into_handlers(self) -> HandlerFactory {
+        HandlerFactory::new(move |_worker| Box::new(self.clone()))
     }
 
     /// What a request says, if it has the token.

@@ -11,7 +11,7 @@ use super::plan::Blob;
 use crate::load::environment::Environment;
 use crate::load::generator::Ended;
 use crate::load::histogram::{LatencyHistogram, Packed};
-use crate::load::recorder::{EXAMPLE_MAX, Failure, Failures, Slice, Tally};
+use crate::load::recorder::{Failure, Failures, Slice, Tally, cut};
 
 /// A part of a plan: [`Upload`]. The answer to the last one is [`Accepted`].
 pub(super) const UPLOAD: u8 = 0x50;
@@ -166,10 +166,9 @@ impl SliceLine {
         let mut counts = vec![sent, completed, errors, bytes_sent, bytes_received, connects];
         counts.extend(self.statuses.values());
         let mut failures = BTreeMap::new();
-        for (name, count, mut example) in self.failures {
-            example.truncate(example.floor_char_boundary(EXAMPLE_MAX));
+        for (name, count, example) in self.failures {
             counts.push(count);
-            failures.insert(Failure::named(&name)?, Failures { count, example });
+            failures.insert(Failure::named(&name)?, Failures { count, example: cut(example) });
         }
         if self.statuses.len() > STATUSES_MAX || counts.into_iter().any(|one| one > COUNT_MAX) {
             return None;

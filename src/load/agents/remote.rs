@@ -196,7 +196,7 @@ impl Remote {
                 Some(line) => line?,
                 None => {
                     if self.poll()? == 0 {
-                        std::thread::sleep(POLL_EVERY.0);
+                        self.control.rest(POLL_EVERY.0);
                     }
                     continue;
                 }
@@ -207,7 +207,9 @@ impl Remote {
                     return Ok(());
                 }
                 Line::Failed { reason } => return Err(Fault::Reason(reason)),
-                _ => return Err(broken()),
+                Line::Ready | Line::Slice(_) | Line::Ended(_) | Line::Done { .. } => {
+                    return Err(broken());
+                }
             }
         }
         Err(Fault::Reason("it was not ready in time".to_owned()))
@@ -254,7 +256,7 @@ impl Remote {
             }
             if came == 0 {
                 let (before, after) = POLL_EVERY;
-                std::thread::sleep(if self.has_started { after } else { before });
+                self.control.rest(if self.has_started { after } else { before });
             }
         }
     }

@@ -4,7 +4,7 @@ use super::format;
 use super::style::{Key, Page};
 use super::svg::{Axis, Cell, Chart, Label, POINTS_MAX};
 use crate::load::histogram::{LatencyHistogram, Packed};
-use crate::load::result::{Interval, RunResult, per_second};
+use crate::load::result::{Interval, Knee, RunResult, per_second};
 
 /// Heights in the units of a chart.
 const TALL: f64 = 290.0;
@@ -25,10 +25,15 @@ pub(super) fn all(result: &RunResult, page: &mut Page) {
     if result.intervals.is_empty() {
         return;
     }
-    heat_map(result, page);
-    throughput(result, page);
+    over_time(&result.intervals, result.knee.as_ref(), page);
     lateness(result, page);
     errors(result, page);
+}
+
+/// Latency and throughput over time.
+pub(crate) fn over_time(intervals: &[Interval], knee: Option<&Knee>, page: &mut Page) {
+    heat_map(intervals, knee, page);
+    throughput(intervals, knee, page);
 }
 
 /// The curve of a histogram: (1/(1-p), latency in microseconds).
@@ -94,8 +99,8 @@ fn middle(group: &[Interval]) -> f64 {
     f64::midpoint(start, end)
 }
 
-fn time_axis(result: &RunResult) -> Axis {
-    let end = result.intervals.iter().map(Interval::end).fold(0.0, f64::max);
+fn time_axis(intervals: &[Interval]) -> Axis {
+    let end = intervals.iter().map(Interval::end).fold(0.0, f64::max);
     Axis::time(end)
 }
 
@@ -105,16 +110,16 @@ fn largest(group: &[Interval], value: impl Fn(&Packed) -> f64) -> Option<f64> {
     known.map(|interval| value(&interval.histogram)).reduce(f64::max)
 }
 
-fn heat_map(result: &RunResult, page: &mut Page) {
-    let known = || result.intervals.iter().map(|interval| interval.histogram.summary());
+fn heat_map(intervals: &[Interval], knee: Option<&Knee>, page: &mut Page) {
+    let known = || intervals.iter().map(|interval| interval.histogram.summary());
     let full = || known().filter(|summary| !summary.is_empty());
     let min = full().map(|summary| summary.min).reduce(f64::min).unwrap_or(1.0);
     let max = full().map(|summary| summary.max).reduce(f64::max).unwrap_or(10.0);
     let y = Axis::log_latency(min, max);
     let columns: Vec<((f64, f64), [u64; ROWS])> =
-        groups(&result.intervals, COLUMNS).map(|group| (span(group), column(group, &y))).collect();
+        groups(intervals, COLUMNS).map(|group| (span(group), column(group, &y))).collect();
     let most = columns.iter().flat_map(|(_, rows)| rows).copied().max().unwrap_or(0);
-    let mut chart = Chart::new("Latency over time", time_axis(result), y.clone(), TALL);
+    let mut chart = Chart::new("Latency over time", time_axis(intervals), y.clone(), TALL);
     for level in 1..=LEVELS {
         let mut cells = Vec::new();
         for (time, rows) in &columns {
@@ -127,13 +132,13 @@ fn heat_map(result: &RunResult, page: &mut Page) {
         chart.cells(0.1 + 0.75 * share(level, LEVELS), &cells);
     }
     let line = |value: fn(&Packed) -> f64| {
-        let points = groups(&result.intervals, COLUMNS)
-            .map(|group| Some((middle(group), largest(group, value)?)));
+        let points =
+            groups(intervals, COLUMNS).map(|group| Some((middle(group), largest(group, value)?)));
         points.collect::<Vec<_>>()
     };
     chart.curve("st thin", line(|packed| packed.summary().p50));
     chart.curve("s1 thin", line(|packed| packed.summary().p99));
-    mark_knee(result, &mut chart);
+    mark_knee(knee, &mut chart);
     let legend = [
         Key::solid("requests, by strength of colour", "0"),
         Key::solid("p50", "t"),
@@ -172,8 +177,8 @@ fn darkness(count: u64, most: u64) -> usize {
     1 + (1..LEVELS).take_while(|level| share_of_most > share(*level, LEVELS)).count()
 }
 
-fn mark_knee(result: &RunResult, chart: &mut Chart) {
-    if let Some(knee) = &result.knee {
+fn mark_knee(knee: Option<&Knee>, chart: &mut Chart) {
+    if let Some(knee) = knee {
         chart.mark(knee.at, &format!("knee {}/s", format::rate(knee.rate)));
     }
 }
@@ -183,23 +188,23 @@ fn rate_of(group: &[Interval], count: impl Fn(&Interval) -> u64) -> f64 {
     per_second(sum, group.iter().map(|interval| interval.seconds).sum())
 }
 
-fn throughput(result: &RunResult, page: &mut Page) {
-    let wanted: Vec<Option<(f64, f64)>> = groups(&result.intervals, POINTS_MAX)
+fn throughput(intervals: &[Interval], knee: Option<&Knee>, page: &mut Page) {
+    let wanted: Vec<Option<(f64, f64)>> = groups(intervals, POINTS_MAX)
         .map(|group| Some((middle(group), group.first()?.wanted_rate?)))
         .collect();
-    let rates: Vec<Option<(f64, f64)>> = groups(&result.intervals, POINTS_MAX)
+    let rates: Vec<Option<(f64, f64)>> = groups(intervals, POINTS_MAX)
         .map(|group| Some((middle(group), rate_of(group, |interval| interval.completed))))
         .collect();
     let max = rates.iter().chain(&wanted).flatten().map(|(_, rate)| *rate).fold(0.0, f64::max);
     let y = Axis::linear(max * HEADROOM, format::compact);
-    let mut chart = Chart::new("Throughput over time", time_axis(result), y, TALL);
+    let mut chart = Chart::new("Throughput over time", time_axis(intervals), y, TALL);
     let mut legend = vec![Key::solid("answers", "0")];
     if wanted.iter().any(Option::is_some) {
         chart.curve("sd dash", wanted);
         legend.push(Key::dashed("wanted rate", "d"));
     }
     chart.curve("s0", rates);
-    mark_knee(result, &mut chart);
+    mark_knee(knee, &mut chart);
     page.figure("Throughput over time", "Answers in a second.", &chart.end(), &legend);
 }
 
@@ -212,7 +217,7 @@ fn errors(result: &RunResult, page: &mut Page) {
         .collect();
     let max = bars.iter().map(|(.., rate)| *rate).fold(0.0, f64::max);
     let y = Axis::linear(max * HEADROOM, format::compact);
-    let mut chart = Chart::new("Errors over time", time_axis(result), y, LOW);
+    let mut chart = Chart::new("Errors over time", time_axis(&result.intervals), y, LOW);
     chart.bars("fb", bars);
     page.figure("Errors over time", "Failures in a second.", &chart.end(), &[]);
 }
@@ -228,7 +233,7 @@ fn lateness(result: &RunResult, page: &mut Page) {
     let known = || points.iter().flatten().map(|(_, us)| *us);
     let Some(max) = known().reduce(f64::max) else { return };
     let y = Axis::latency(known().fold(max, f64::min), max);
-    let mut chart = Chart::new("Lateness over time", time_axis(result), y, TALL);
+    let mut chart = Chart::new("Lateness over time", time_axis(&result.intervals), y, TALL);
     chart.curve("s3", points);
     let about = "The generator's own delay, from due to sent. It should be small.";
     page.figure("Lateness over time", about, &chart.end(), &[Key::solid("p99", "3")]);

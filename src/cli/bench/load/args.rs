@@ -310,7 +310,7 @@ impl LoadArgs {
     }
 
     /// Where the cost of the server is known from.
-    pub(super) fn cost_source(&self) -> Option<CostSource> {
+    pub(in crate::cli::bench) fn cost_source(&self) -> Option<CostSource> {
         let process = self.server_pid.map(CostSource::Process);
         process.or_else(|| self.server_metrics.clone().map(CostSource::Metrics))
     }
