@@ -14,17 +14,16 @@ KEPT_MIN = 0.99
 # `ringway bench` exits with 1 when a rate was not kept or requests failed, and reports all the same.
 STATUSES = (0, 1)
 
-METHOD = (
-    "**Latency at half load** is measured after the closed loops, by `ringway bench` as an open loop: its rate "
-    "is half of the throughput of the slowest server of the table (the median of its rounds), the same for all "
-    "servers, each in turn, with as many rounds, connections and streams. Requests come at random, independent of "
-    "each other (`--poisson`), because that is how requests of many clients come; at equal distances hardly two "
-    "would ever meet, and no queue would form. The seed is the same in all runs, so that all servers get the same "
-    "arrivals. Latency counts from the time at which a request was due, so that it includes waiting for a free "
-    "connection and the generator's own lateness, which is given below each table, as is a rate that was not "
-    "kept. The generator is pinned to the load's CPU, which it shares with the upstream of a proxy; from some "
-    "25,000 requests a second on it polls without a rest, so that upstreams wait for it at times."
-)
+METHOD = """\
+**Latency at half load** is measured after the closed loops, by `ringway bench` as an open loop. Its rate is half of the
+throughput of the slowest server of the table that takes part (the median of its rounds), and the same for all servers.
+Servers are measured in turn, with as many rounds, connections and streams. Requests arrive at random times, independent
+of each other (`--poisson`), as requests of many clients do; at equal distances two would hardly ever meet, and no queue
+would form. The seed is fixed, so that all servers get the same arrivals. Latency counts from the time at which a
+request was due: it includes the wait for a free connection and the generator's own lateness. The lateness is given
+below each table; so is a rate that was not kept. The generator is pinned to the load's CPU, which it shares with the
+upstream of a proxy. Above some 25,000 requests a second it polls continuously, and an upstream may have to wait for it.
+"""
 
 
 class HalfLoad(NamedTuple):
@@ -103,11 +102,15 @@ def open_loop_notes(results):
         yield from troubles(name, found)
 
 
+def is_kept(found):
+    """Whether a server was asked, and answered, at the rate in all rounds."""
+    return min(found["kept"]) >= KEPT_MIN
+
+
 def troubles(name, found):
     """What went wrong with a server in any round."""
-    kept = min(found["kept"])
-    if kept < KEPT_MIN:
-        yield f"**Rate not kept** with {name}: {100 * kept:.1f} % in the worst round."
+    if not is_kept(found):
+        yield f"**Rate not kept** with {name}: {100 * min(found['kept']):.1f} % in the worst round."
     if failed := sum(found["failed"]):
         kinds = ", ".join(sorted({kind for kind in found["error"] if kind}))
         yield f"**{failed} requests failed** with {name} ({kinds})."

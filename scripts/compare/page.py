@@ -15,7 +15,7 @@ import half_load
 import results
 
 PAGE = "docs/benchmarks.md"
-HEAD = ["scenario", "workload", "Ringway", "Ringway / peer", "p50 / p99 / p99.9, us", "target", "measured", ""]
+HEAD = ["scenario", "workload", "Ringway", "Ringway / peer", "p50 / p99 / p99.9 at half load, us", "target", "measured", ""]
 
 INTRODUCTION = """\
 # Benchmarks
@@ -84,7 +84,11 @@ def ratios(work):
 
 def own_latencies(work):
     own = figures.latencies(work).get("ringway")
-    return " / ".join(figures.short(float(value)) for value in own) if own else ""
+    if not own:
+        return ""
+    open_loop = figures.half_load_results(work) or work["results"]
+    kept = "" if half_load.is_kept(open_loop["ringway"]) else " (rate not kept)"
+    return " / ".join(figures.short(float(value)) for value in own) + kept
 
 
 def target_cells(targets):
@@ -173,7 +177,7 @@ def render(scenarios, found, before):
     head = ["| " + " | ".join(HEAD) + " |", "| --- | --- | --- | --- | --- | --- | ---: | --- |"]
     return "\n".join(
         [INTRODUCTION, "## Summary", "", SUMMARY_HELP, *head, *summary, "", "## Charts", ""]
-        + [*chart_lines(scenarios), "## Method", "", METHOD, half_load.METHOD, "", *sections]
+        + [*chart_lines(scenarios), "## Method", "", METHOD, half_load.METHOD, *sections]
     )
 
 
