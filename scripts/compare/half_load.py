@@ -79,6 +79,7 @@ def run(bench, arguments, mode, rate):
         "lateness": latency["lateness"]["p99"],
         "kept": min(counts["sent"], counts["completed"]) / max(counts["due"], 1),
         "completed": counts["completed"],
+        "generator_cpu": report["generator_cpu"],
         "failed": sum(error["count"] for error in report["errors"]),
         "error": report["errors"][0]["kind"] if report["errors"] else "",
     }

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 # A peer of this list may be given by the variable of its name in upper case.
-REPLACEABLE = ("nginx", "haproxy", "h2o", "envoy")
+REPLACEABLE = ("nginx", "haproxy", "h2o", "envoy", "oha")
 DEBIAN_MODULES = "/usr/lib/nginx/modules"
-VERSION_FLAGS = {"nginx": "-v", "haproxy": "-v", "h2o": "-v", "openssl": "version"}
+VERSION_FLAGS = {"nginx": "-v", "haproxy": "-v", "h2o": "-v", "openssl": "version", "wrk": "-v"}
 
 
 def program(name):
@@ -27,6 +27,16 @@ def with_envoy(*servers):
     return [name for name in servers if name != "envoy" or envoy()]
 
 
+def oha():
+    """The program of oha, which is optional, or None."""
+    return shutil.which(program("oha"))
+
+
+def with_oha(*generators):
+    """The generators, without oha where it is not installed."""
+    return [name for name in generators if name != "oha" or oha()]
+
+
 def version(name):
     """The line in which a program tells its version, without its path."""
     command = [program(name), VERSION_FLAGS.get(name, "--version")]
@@ -37,7 +47,7 @@ def version(name):
 
 def versions(*names):
     """Versions of all peers that are there."""
-    return [version(name) for name in with_envoy(*names)]
+    return [version(name) for name in with_oha(*with_envoy(*names))]
 
 
 def crate_versions(lock, crates):
