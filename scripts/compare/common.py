@@ -1,13 +1,12 @@
-"""What all scenarios share: processes and what they use, rounds, tables, the page."""
+"""What all scenarios share: processes and what they use, loads."""
 
+import contextlib
 import json
 import os
-import platform
 import resource
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,12 +41,22 @@ def certificate(folder):
 
 
 class Process:
-    """A child on given CPUs, and what it and its children have used."""
+    """A child on given CPUs, and what it and its children have used.
+
+    An idle one (`is_idle`, SCHED_IDLE) has its CPU when no other wants it.
+    """
 
     started = []
 
-    def __init__(self, command, cpus, stdin=None, stdout=subprocess.DEVNULL):
+    def __init__(self, command, cpus, stdin=None, stdout=subprocess.DEVNULL, is_idle=False):
+        def place():
+            os.sched_setaffinity(0, cpus)
+            if is_idle:
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
         self.name = os.path.basename(command[0])
+        # What is behind a proxy, where what that uses counts.
+        self.upstream = None
         self.errors = tempfile.TemporaryFile("w+")
         self.child = subprocess.Popen(
             command,
@@ -55,7 +64,7 @@ class Process:
             stdout=stdout,
             stderr=self.errors,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            preexec_fn=place,
         )
         Process.started.append(self)
 
@@ -154,7 +163,8 @@ class Process:
 class Bench:
     """The programs, and a folder for their configurations.
 
-    A scenario derives its own, with a method `command_NAME(port, upstream)` for each server.
+    A scenario derives its own, with a method `command_NAME(port, upstream)` for each server, and
+    `method`, `peers` and `extent` for the page: how it measures, versions, and how much was measured.
     """
 
     def __init__(self, options, bins):
@@ -186,8 +196,23 @@ class Bench:
     def await_ready(self, process, port):
         process.wait_for_port(port)
 
-    def ringway(self, port, listener, upstream):
-        """The command of a Ringway with one listener, whose further keys are `listener`."""
+    @contextlib.contextmanager
+    def serving(self, name, upstream=None):
+        """A server under test that runs, and its port."""
+        port = free_port()
+        with running(self.start(name, port, upstream)) as server:
+            yield server, port
+
+    @contextlib.contextmanager
+    def behind(self, command):
+        """A server behind a proxy, on the CPU of the load; gives its port. `command` makes one from a port."""
+        port = free_port()
+        with running(Process(command(port, None), OTHERS)) as upstream:
+            self.await_ready(upstream, port)
+            yield upstream, port
+
+    def ringway(self, port, listener, upstream, more=""):
+        """The command of a Ringway with a listener, whose further keys are `listener`; `more` comes last."""
         text = f"""
 [runtime]
 workers = 1
@@ -201,7 +226,7 @@ listen = "127.0.0.1:{port}"
 """
         if upstream is not None:
             text += f'upstream = "u"\n[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
-        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text + more)]
 
     def load(self, work, port, *switches, **options):
         """Runs a load against a port to its end, and gives what it reports.
@@ -212,25 +237,35 @@ listen = "127.0.0.1:{port}"
         output, spent = run_load([self.bins["load"], work, *target, *switches, *flags(options)])
         return {**json.loads(output), **spent}
 
-    def upstream(self, work, **options):
+    def upstream(self, work, is_idle=False, **options):
         port = free_port()
         command = [self.bins["load"], work, f"127.0.0.1:{port}", *flags(options)]
-        process = Process(command, OTHERS, stdout=subprocess.PIPE)
+        process = Process(command, OTHERS, stdout=subprocess.PIPE, is_idle=is_idle)
         process.wait_for_port(port)
         return process, port
 
 
-def run_load(command):
+@contextlib.contextmanager
+def running(process):
+    """Stops a process in the end."""
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def run_load(command, statuses=(0,)):
     """What a load printed, and what it has used of the seconds that it has taken."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),
         timeout=120,
     )
+    if done.returncode not in statuses:
+        raise subprocess.CalledProcessError(done.returncode, command)
     taken = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -295,150 +330,3 @@ def build():
             if message.get("executable") and kind in kinds:
                 bins[message["target"]["name"]] = message["executable"]
     return bins
-
-
-COLUMNS = {
-    "throughput": None,
-    "cpu": None,
-    "lost": "lost in all rounds",
-    "user": "of it user, %",
-    "rss": "peak RSS, MiB",
-    "p50": "p50, us",
-    "p99": "p99, us",
-    "mean": "mean, us",
-    "first": "to the first, us",
-    "last": "to the last, ms",
-    "bytes": "bytes of a message",
-    "core": "core under test, %",
-    "others": "core of the load, %",
-    "memory": "KiB resident per connection",
-    "resident": "resident, MiB",
-}
-
-
-def measure(bench, work):
-    """All rounds of a work, the servers in turn; {server: {figure: [values]}}."""
-    names = [name for name in work["servers"] if not (bench.options.peers and is_ringway(name))]
-    results = {name: {} for name in names}
-    if "prepare" in work:
-        print(f"  {work['title']}: preparing", file=sys.stderr, flush=True)
-        work["prepare"](bench, work)
-    for number in range(work.get("runs", bench.options.runs)):
-        for name in names:
-            print(f"  {work['title']}: round {number + 1}, {name}", file=sys.stderr, flush=True)
-            for figure, value in work["run"](bench, name).items():
-                results[name].setdefault(figure, []).append(value)
-    return results
-
-
-def is_ringway(name):
-    return name.startswith("ringway")
-
-
-def summary(results, name, figure):
-    values = results[name][figure]
-    return sum(values) if figure == "lost" else statistics.median(values)
-
-
-def ratio(results, figure, over):
-    """Ringway over another: the median of the rounds' own ratios, which share their noise."""
-    own, other = results["ringway"][figure], results[over][figure]
-    return statistics.median(a / b for a, b in zip(own, other))
-
-
-def short(value):
-    """Three digits, never as a power of ten."""
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
-
-
-def table(work, results):
-    if "table" in work:
-        return work["table"](work, results)
-    found = next(iter(results.values()))
-    figures = [figure for figure in COLUMNS if figure in found]
-    main = "memory" if "memory" in figures else "cpu"
-    titles = [work["columns"].get(figure) or COLUMNS[figure] for figure in figures]
-    head = ["", *titles, f"{'CPU' if main == 'cpu' else 'memory'}: Ringway / this", "spread"]
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
-    for name in results:
-        values = [short(summary(results, name, figure)) for figure in figures]
-        all_values = results[name][main]
-        spread = f"{short(min(all_values))} to {short(max(all_values))}"
-        over = f"{ratio(results, main, name):.2f}" if "ringway" in results else ""
-        rows.append([name, *values, over, spread])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def at_most(text, value, limit):
-    """A target: what, the value, what it should be, whether it is."""
-    return (text, value, f"at most {limit}", value <= limit)
-
-
-def version(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).splitlines()
-    return lines[0].strip() if lines else "?"
-
-
-def processor():
-    with open("/proc/cpuinfo") as info:
-        names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def method(rounds):
-    """The part of it that all scenarios share."""
-    return (
-        f"Ringway and its peers do the same work in one run, in turn, {rounds}; medians. One "
-        "worker or thread each. The process under test has CPU 0, upstream and load "
-        "(`benches/load/`) share CPU 1, all over loopback. CPU is the run time of all threads of "
-        "the process under test and its children, from their CPU clocks, in nanoseconds; it "
-        "includes the kernel's work on their behalf. Ratios are medians of the rounds' own ratios. "
-        "*spread* is the least and the most of the figure that the ratio is made of: it tells how "
-        f"noisy the machine was. TCP's congestion control is {os.environ['RINGWAY_CONGESTION']}."
-    )
-
-
-def machine():
-    return f"Machine: {processor()}, {os.cpu_count()} CPUs, Linux {platform.release()}."
-
-
-def notes(page):
-    """The part of the page that people write."""
-    try:
-        with open(page) as file:
-            return file.read().split("<!-- notes -->")[1].split("<!-- /notes -->")[0]
-    except (FileNotFoundError, IndexError):
-        return "\n"
-
-
-def write_page(scenario, bench, everything, seconds):
-    lines = [
-        f"# {scenario.TITLE}",
-        "",
-        f"Written by `scripts/compare.sh {scenario.NAME}`; only the notes are by hand.",
-        "",
-        "## Method",
-        "",
-        *bench.method(),
-        f"The run took {seconds:.0f} s.",
-        "",
-        "## Targets",
-        "",
-        "| what | measured | target | |",
-        "| --- | ---: | --- | --- |",
-    ]
-    for text, value, limit, reached in scenario.targets(everything):
-        verdict = "reached" if reached else "**missed**"
-        lines.append(f"| {text} | {value:.2f} | {limit} | {verdict} |")
-    lines += ["", f"<!-- notes -->{notes(scenario.PAGE)}<!-- /notes -->", ""]
-    for key, results in everything.items():
-        work = scenario.WORKS[key]
-        lines += [f"## {work['title']}", ""]
-        if "found" in work:
-            lines += [work["found"], ""]
-        lines += [table(work, results), ""]
-    with open(scenario.PAGE, "w") as page:
-        page.write("\n".join(lines))

@@ -1,14 +1,24 @@
 """Frames: pipelined ECHO requests, beside Redis' PING and a loop that only moves the bytes."""
 
+import contextlib
 import csv
 
 import common
-from common import OTHERS, Process, Usage, at_most, free_port, ratio, run_load, version
+from common import Usage, run_load
+from figures import at_most, ratio
+from half_load import HalfLoad
+from peers import versions
 
-NAME, TITLE, PAGE = "frame", "Benchmarks: frames", "docs/benchmarks-frame.md"
+NAME, TITLE = "frame", "Frames"
 CONNECTIONS, WINDOW, PAYLOAD = 16, 64, 64
 WARM_UP = 0.3
 REDIS_WARM_UP = 300_000
+# Servers that `ringway bench` cannot load with frames, and why.
+NO_HALF_LOAD = {
+    "redis": "`ringway bench` does not speak its protocol",
+    "redis echo": "likewise",
+    "floor": "it does not answer the HELLO with which `ringway bench` begins",
+}
 
 
 class Bench(common.Bench):
@@ -36,21 +46,21 @@ class Bench(common.Bench):
     command_redis_echo = command_redis
 
     def method(self):
-        return [
-            f"{common.method(f'{self.options.runs} rounds')} {CONNECTIONS} connections have "
-            f"{WINDOW} requests on the way each. Ringway answers ECHO frames with {PAYLOAD} bytes "
-            f"of payload ({PAYLOAD + 8} with header and checksum), and the load compares every "
-            "byte of every answer. Redis answers PING as a multibulk, which is 14 bytes, with 7; "
-            f"its load is redis-benchmark. `redis echo` is its ECHO of {PAYLOAD} bytes. As "
-            "redis-benchmark does, a connection of the first table asks again when the last answer "
-            "of its window is there; in the second each answer is followed by a new question. "
-            "`floor` is a bare io_uring loop (`benches/floor/`) that sends the same bytes back "
-            "without looking at them. `ringway proxy` relays to a second Ringway, which shares the "
-            "load's core.",
-            "",
-            f"{common.machine()} Peer: {version(['redis-server', '--version'])}. "
-            f"{self.options.seconds} s per run.",
-        ]
+        return (
+            f"{CONNECTIONS} connections have {WINDOW} requests on the way each. Ringway answers ECHO frames with "
+            f"{PAYLOAD} bytes of payload ({PAYLOAD + 8} with header and checksum), and the load compares every byte of "
+            "every answer. Redis answers PING as a multibulk, which is 14 bytes, with 7; its load is redis-benchmark. "
+            f"`redis echo` is its ECHO of {PAYLOAD} bytes. As redis-benchmark does, a connection of the first table "
+            "asks again when the last answer of its window is there; in the second each answer is followed by a new "
+            "question. `floor` is a bare io_uring loop (`benches/floor/`) that sends the same bytes back without "
+            "looking at them. `ringway proxy` relays to a second Ringway, which shares the load's core."
+        )
+
+    def peers(self):
+        return versions("redis-server")
+
+    def extent(self):
+        return f"{self.options.seconds} s per run"
 
 
 def redis(bench, port, requests, words):
@@ -85,30 +95,39 @@ def ask(bench, name, port, seconds, switches):
     return lambda: redis(bench, port, requests, words)
 
 
+@contextlib.contextmanager
+def serving(bench, name):
+    """A server and its port; behind a proxy a second Ringway."""
+    if name != "ringway proxy":
+        with bench.serving(name) as served:
+            yield served
+        return
+    with bench.behind(bench.command_ringway) as (upstream, behind), bench.serving(name, behind) as (server, port):
+        server.upstream = upstream
+        yield server, port
+
+
 def measure(bench, name, switches):
-    servers, upstream = [], None
-    if name == "ringway proxy":
-        upstream = free_port()
-        servers.append(Process(bench.command("ringway", upstream, None), OTHERS))
-        servers[0].wait_for_port(upstream)
-    port = free_port()
-    server = bench.start(name, port, upstream)
-    run = ask(bench, name, port, bench.options.seconds, switches)
-    usage = Usage(server)
-    behind = Usage(servers[0]) if servers else None
-    done = run()
-    if done["errors"]:
-        server.complain(f"{done['errors']} connections failed")
-    figures = {
-        "throughput": done["rps"] / 1e6,
-        **usage.cores(done, behind),
-        **usage.figures(done["requests"] / 1e6),
-        "p50": done["p50_us"],
-        "p99": done["p99_us"],
-    }
-    for process in (server, *servers):
-        process.stop()
-    return figures
+    with serving(bench, name) as (server, port):
+        run = ask(bench, name, port, bench.options.seconds, switches)
+        usage = Usage(server)
+        behind = Usage(server.upstream) if server.upstream else None
+        done = run()
+        if done["errors"]:
+            server.complain(f"{done['errors']} connections failed")
+        return {
+            "throughput": done["rps"] / 1e6,
+            **usage.cores(done, behind),
+            **usage.figures(done["requests"] / 1e6),
+            "p50": done["p50_us"],
+            "p99": done["p99_us"],
+        }
+
+
+def arguments(_bench, _name, port):
+    """The same requests for `ringway bench`; its payload is what `--size` says."""
+    shape = {"connections": CONNECTIONS, "streams": WINDOW, "size": PAYLOAD}
+    return [f"frame://127.0.0.1:{port}", *common.flags(shape)]
 
 
 def whole(bench, name):
@@ -125,6 +144,7 @@ WORKS = {
         "run": whole,
         "servers": ["ringway", "redis", "redis echo", "floor", "ringway proxy"],
         "columns": {"throughput": "million/s", "cpu": "CPU, us/request"},
+        "half_load": HalfLoad(serving, arguments, unit=1e6, without=NO_HALF_LOAD),
     },
     "frame-sliding": {
         "title": f"Sliding windows: {CONNECTIONS} connections, {WINDOW} requests on the way",
@@ -136,9 +156,9 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
     results = everything["frame"]
     return [
-        at_most("CPU per request over Redis' PING", ratio(results, "cpu", "redis"), 0.5),
-        at_most("CPU per request over a bare loop's", ratio(results, "cpu", "floor"), 1.2),
+        at_most("frame", "CPU per request over Redis' PING", ratio(results, "cpu", "redis"), 0.5),
+        at_most("frame", "CPU per request over a bare loop's", ratio(results, "cpu", "floor"), 1.2),
     ]

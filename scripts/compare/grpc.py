@@ -1,5 +1,6 @@
 """gRPC: calls and streams that are answered, and calls that are passed on."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,9 +10,12 @@ import sys
 import common
 import http1
 import http2
-from common import OTHERS, Process, Usage, at_most, free_port, version
+from common import Usage
+from figures import at_most, ratio
+from half_load import HalfLoad
+from peers import crate_versions, envoy, versions, with_envoy
 
-NAME, TITLE, PAGE = "grpc", "gRPC", "docs/benchmarks-grpc.md"
+NAME, TITLE = "grpc", "gRPC"
 PEERS = "benches/peers"
 CONNECTIONS, STREAMS = 8, 32
 UNARY, STREAM = "/bench.Echo/Unary", "/bench.Echo/Stream"
@@ -36,9 +40,11 @@ class Bench(http2.Bench):
     def __init__(self, options, bins):
         super().__init__(options, {**bins, **build_peers()})
         self.is_http2_behind = True
-        self.message = os.path.join(self.folder, "message")
-        with open(self.message, "wb") as file:
-            file.write(MESSAGE)
+        # With its frame as the body of a request, and without.
+        self.message, self.message_alone = (os.path.join(self.folder, name) for name in ("framed", "message"))
+        for path, content in ((self.message, MESSAGE), (self.message_alone, MESSAGE[5:])):
+            with open(path, "wb") as file:
+                file.write(content)
 
     def command_ringway(self, port, upstream):
         if upstream is None:
@@ -58,21 +64,20 @@ class Bench(http2.Bench):
         return command
 
     def method(self):
-        missing = "" if http1.envoy() else " Envoy was not there to be measured."
-        with open(f"{PEERS}/Cargo.lock", encoding="utf-8") as file:
-            tonic = re.search(r'name = "tonic"\nversion = "(.*)"', file.read()).group(1)
-        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), f"tonic {tonic}"]
-        if http1.envoy():
-            peers.append(version([http1.envoy(), "--version"]))
-        return [
-            f"{common.method(f'{self.options.runs} rounds')} Messages have 100 bytes. The load of unary calls is "
-            "h2load, one thread; that of streams a client of the `h2` crate, which sends the next message once the "
-            "one before has come back. tonic's server has a runtime of one thread, as `benches/peers` shows; "
-            "Ringway's is `benches/grpc.rs`, one worker. Behind the proxies is Ringway's server, which shares the "
-            f"load's core.{missing}",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run.",
-        ]
+        missing = "" if envoy() else " Envoy was not there to be measured."
+        return (
+            "Messages have 100 bytes. The load of unary calls is h2load, one thread; that of streams a client of the "
+            "`h2` crate, which sends the next message once the one before has come back. tonic's server has a runtime "
+            "of one thread, as `benches/peers` shows; Ringway's is `benches/grpc.rs`, one worker. Behind the proxies "
+            "is Ringway's server, which shares the load's core. There is no half load of streams, because "
+            f"`ringway bench` counts calls and not their messages.{missing}"
+        )
+
+    def peers(self):
+        return versions("haproxy", "nginx", "envoy") + crate_versions(f"{PEERS}/Cargo.lock", ["tonic"])
+
+    def extent(self):
+        return f"{self.options.seconds} s per run"
 
 
 def h2load(bench, port, seconds):
@@ -92,57 +97,58 @@ def h2load(bench, port, seconds):
     return {"calls": done, "mean": micros, **spent}
 
 
-def calls(bench, name, upstream):
-    port = free_port()
-    server = bench.start(name, port, upstream)
-    h2load(bench, port, 1)
-    usage = Usage(server)
-    done = h2load(bench, port, bench.options.seconds)
-    figures = {
-        "throughput": done["calls"] / bench.options.seconds / 1000,
-        **usage.figures(done["calls"] / 1e6),
-        "mean": done["mean"],
-    }
-    server.stop()
-    return figures
+@contextlib.contextmanager
+def proxying(bench, name):
+    with bench.behind(bench.command_ringway) as (_, behind), bench.serving(name, behind) as served:
+        yield served
 
 
-def unary(bench, name):
-    return calls(bench, name, None)
+def calls(serve):
+    def run(bench, name):
+        with serve(bench, name) as (server, port):
+            h2load(bench, port, 1)
+            usage = Usage(server)
+            done = h2load(bench, port, bench.options.seconds)
+            return {
+                "throughput": done["calls"] / bench.options.seconds / 1000,
+                **usage.figures(done["calls"] / 1e6),
+                "mean": done["mean"],
+            }
+
+    return run
 
 
-def proxied(bench, name):
-    port = free_port()
-    upstream = Process(bench.command_ringway(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    figures = calls(bench, name, port)
-    upstream.stop()
-    return figures
+def half_load(serve):
+    """The same calls in an open loop."""
+
+    def arguments(bench, _name, port):
+        shape = {"connections": CONNECTIONS, "streams": STREAMS, "message_file": bench.message_alone}
+        return [f"grpc://127.0.0.1:{port}{UNARY}", *common.flags(shape)]
+
+    return HalfLoad(serve, arguments)
 
 
 def streams(bench, name):
-    port = free_port()
-    server = bench.start(name, port, None)
-    load = [bench.bins["stream-load"], f"127.0.0.1:{port}", STREAM, str(CONNECTIONS), str(STREAMS)]
-    common.run_load([*load, "1"])
-    usage = Usage(server)
-    output, _ = common.run_load([*load, str(bench.options.seconds)])
-    messages = int(output)
-    figures = {
-        "throughput": messages / bench.options.seconds / 1000,
-        **usage.figures(messages / 1e6),
-    }
-    server.stop()
-    return figures
+    with bench.serving(name) as (server, port):
+        load = [bench.bins["stream-load"], f"127.0.0.1:{port}", STREAM, str(CONNECTIONS), str(STREAMS)]
+        common.run_load([*load, "1"])
+        usage = Usage(server)
+        output, _ = common.run_load([*load, str(bench.options.seconds)])
+        messages = int(output)
+        return {
+            "throughput": messages / bench.options.seconds / 1000,
+            **usage.figures(messages / 1e6),
+        }
 
 
 COLUMNS = {"throughput": "1,000/s", "cpu": "CPU, us/call"}
 WORKS = {
     "grpc-unary": {
         "title": f"Unary calls, {CONNECTIONS} connections, {STREAMS} calls of each",
-        "run": unary,
+        "run": calls(http1.answering),
         "servers": ["ringway", "tonic"],
         "columns": COLUMNS,
+        "half_load": half_load(http1.answering),
     },
     "grpc-streams": {
         "title": f"Bidirectional streams, {CONNECTIONS} connections, {STREAMS} streams of each",
@@ -152,20 +158,21 @@ WORKS = {
     },
     "grpc-proxy": {
         "title": f"Proxy of unary calls, {CONNECTIONS} connections, {STREAMS} calls of each",
-        "run": proxied,
-        "servers": http1.with_envoy("ringway", "nginx", "haproxy", "envoy"),
+        "run": calls(proxying),
+        "servers": with_envoy("ringway", "nginx", "haproxy", "envoy"),
         "columns": COLUMNS,
+        "half_load": half_load(proxying),
     },
 }
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
     rows = []
 
     def most(text, key, peer, limit):
         if peer in everything[key]:
-            rows.append(at_most(text, common.ratio(everything[key], "cpu", peer), limit))
+            rows.append(at_most(key, text, ratio(everything[key], "cpu", peer), limit))
 
     most("unary calls: CPU per call over tonic's", "grpc-unary", "tonic", 0.4)
     most("streams: CPU per message over tonic's", "grpc-streams", "tonic", 0.4)

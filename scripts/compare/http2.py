@@ -1,5 +1,6 @@
 """HTTP/2: small answers, reverse proxies, files, connections."""
 
+import contextlib
 import os
 import re
 import socket
@@ -8,9 +9,12 @@ import time
 
 import common
 import http1
-from common import OTHERS, Process, Usage, at_most, free_port, summary, version
+from common import Usage, free_port
+from figures import at_most, ratio, summary
+from half_load import HalfLoad
+from peers import envoy, with_envoy
 
-NAME, TITLE, PAGE = "http2", "HTTP/2", "docs/benchmarks-http2.md"
+NAME, TITLE = "http2", "HTTP/2"
 BODY = http1.BODY
 ENVOY_HTTP2 = """    typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
@@ -92,20 +96,13 @@ class Bench(http1.Bench):
         return command
 
     def method(self):
-        missing = "" if http1.envoy() else " Envoy was not there to be measured."
-        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["h2o", "-v"])]
-        if http1.envoy():
-            peers.append(version([http1.envoy(), "--version"]))
-        return [
-            f"{common.method(f'{self.options.runs} rounds (idle: one)')} The load is h2load, one "
-            "thread, in clear text by prior knowledge unless TLS is named, and wrk where clients speak "
-            "HTTP/1.1; the upstream of the proxies is a bare io_uring loop that speaks HTTP/1.1 with a "
+        missing = "" if envoy() else " Envoy was not there to be measured."
+        return (
+            "The load is h2load, one thread, in clear text by prior knowledge unless TLS is named, and wrk where "
+            "clients speak HTTP/1.1; the upstream of the proxies is a bare io_uring loop that speaks HTTP/1.1 with a "
             "fixed answer, or a second Ringway by HTTP/2, and shares the load's core. "
-            f"h2o, which has no fixed answers, serves a file of 12 bytes.{missing}",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, "
-            f"{self.idle} idle connections.",
-        ]
+            f"h2o, which has no fixed answers, serves a file of 12 bytes.{missing}"
+        )
 
 
 def h2load(bench, port, path, shape, seconds=None):
@@ -125,83 +122,83 @@ def h2load(bench, port, path, shape, seconds=None):
     return {"requests": done, "read": data, "mean": micros, **spent}
 
 
-def under_load(bench, name, upstream, path, shape):
-    port = free_port()
-    server = bench.start(name, port, upstream)
-    h2load(bench, port, path, shape, 1)
-    usage = Usage(server)
-    done = h2load(bench, port, path, shape)
-    figures = {
-        "throughput": done["requests"] / bench.options.seconds / 1000,
-        **usage.figures(done["requests"] / 1e6),
-        "mean": done["mean"],
-    }
-    server.stop()
-    return figures
+# How a work is served: each a context manager that gives a server under test and its port.
 
 
-def small(shape):
+@contextlib.contextmanager
+def speaking(bench, front="h2", is_http2_behind=False):
+    """What clients and upstreams speak meanwhile."""
+    before = (bench.front, bench.is_http2_behind)
+    (bench.front, bench.is_http2_behind) = (front, is_http2_behind)
+    try:
+        yield
+    finally:
+        (bench.front, bench.is_http2_behind) = before
+
+
+@contextlib.contextmanager
+def answering_over_tls(bench, name):
+    with speaking(bench, "tls"), bench.serving(name) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def proxying_to_http2(bench, name):
+    with bench.behind(bench.command_ringway) as (_, behind):
+        with speaking(bench, is_http2_behind=True), bench.serving(name, behind) as served:
+            yield served
+
+
+@contextlib.contextmanager
+def proxying_from_http1(bench, name):
+    with bench.behind(bench.command_ringway) as (_, behind):
+        with speaking(bench, "http1", True), bench.serving(name, behind) as served:
+            yield served
+
+
+def path_of(serve, name, path):
+    """A fixed answer, or with h2o the file of the same bytes."""
+    is_file = name == "h2o" and path == "/" and serve is not http1.proxying
+    return "/small" if is_file else path
+
+
+def under_load(serve, shape, path="/"):
     def run(bench, name):
-        # A fixed answer, or the file of the same bytes.
-        is_file = name == "h2o"
-        return under_load(bench, name, None, "/small" if is_file else "/", SHAPES[shape])
+        with serve(bench, name) as (server, port):
+            own = path_of(serve, name, path)
+            h2load(bench, port, own, shape, 1)
+            usage = Usage(server)
+            done = h2load(bench, port, own, shape)
+            return {
+                "throughput": done["requests"] / bench.options.seconds / 1000,
+                **usage.figures(done["requests"] / 1e6),
+                "mean": done["mean"],
+            }
 
     return run
 
 
-def small_over_tls(bench, name):
-    bench.front = "tls"
-    figures = small("small")(bench, name)
-    bench.front = "h2"
-    return figures
+def half_load(serve, shape, path="/"):
+    """The same GETs in an open loop."""
 
+    def arguments(bench, name, port):
+        own = path_of(serve, name, path)
+        secured = ["--insecure"] if bench.front == "tls" else []
+        scheme = "https" if secured else "http"
+        flags = common.flags(dict(zip(("connections", "streams"), shape)))
+        return [f"{scheme}://127.0.0.1:{port}{own}", "--http2", *secured, *flags]
 
-def proxy(bench, name):
-    port = free_port()
-    upstream = Process(bench.command_floor(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    figures = under_load(bench, name, port, "/", SHAPES["small"])
-    upstream.stop()
-    return figures
-
-
-def proxy_to_http2(bench, name):
-    port = free_port()
-    upstream = Process(bench.command_ringway(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    bench.is_http2_behind = True
-    figures = under_load(bench, name, port, "/", SHAPES["small"])
-    bench.is_http2_behind = False
-    upstream.stop()
-    return figures
-
-
-def proxy_from_http1(bench, name):
-    port = free_port()
-    upstream = Process(bench.command_ringway(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    (bench.front, bench.is_http2_behind) = ("http1", True)
-    figures = http1.under_load(bench, name, port)
-    (bench.front, bench.is_http2_behind) = ("h2", False)
-    upstream.stop()
-    return figures
-
-
-def file(path, shape):
-    return lambda bench, name: under_load(bench, name, -1, f"/{path}", shape)
+    return HalfLoad(serve, arguments)
 
 
 def bulk(bench, name):
     """A file so large that only bytes can be counted."""
-    port = free_port()
-    server = bench.start(name, port, -1)
-    h2load(bench, port, "/file100m", (1, 1), 1)
-    usage = Usage(server)
-    done = h2load(bench, port, "/file100m", (1, 1))
-    gigabytes = done["read"] / 1e9
-    figures = {"throughput": gigabytes / bench.options.seconds, **usage.figures(gigabytes)}
-    server.stop()
-    return figures
+    with http1.with_files(bench, name) as (server, port):
+        h2load(bench, port, "/file100m", (1, 1), 1)
+        usage = Usage(server)
+        done = h2load(bench, port, "/file100m", (1, 1))
+        gigabytes = done["read"] / 1e9
+        return {"throughput": gigabytes / bench.options.seconds, **usage.figures(gigabytes)}
 
 
 def idle(bench, name):
@@ -235,46 +232,52 @@ def idle(bench, name):
 
 
 COLUMNS = {"throughput": "1,000/s", "cpu": "CPU, us/request"}
-PEERS = http1.with_envoy("ringway", "h2o", "nginx", "haproxy", "envoy")
+PEERS = with_envoy("ringway", "h2o", "nginx", "haproxy", "envoy")
 WORKS = {
     **{
         key: {
             "title": f"12 bytes, {connections} connections, {streams} streams of each",
-            "run": small(key),
+            "run": under_load(http1.answering, (connections, streams)),
             "servers": PEERS,
             "columns": COLUMNS,
+            "half_load": half_load(http1.answering, (connections, streams)),
         }
         for key, (connections, streams) in SHAPES.items()
     },
     "small-tls": {
         "title": "12 bytes over TLS, 8 connections, 32 streams of each",
-        "run": small_over_tls,
+        "run": under_load(answering_over_tls, SHAPES["small"]),
         "servers": ["ringway", "h2o", "nginx", "haproxy"],
         "columns": COLUMNS,
+        "half_load": half_load(answering_over_tls, SHAPES["small"]),
     },
     "proxy2": {
         "title": "Reverse proxy to an upstream of HTTP/1.1, 8 connections, 32 streams of each",
-        "run": proxy,
+        "run": under_load(http1.proxying, SHAPES["small"]),
         "servers": PEERS,
         "columns": COLUMNS,
+        "half_load": half_load(http1.proxying, SHAPES["small"]),
     },
     "proxy22": {
         "title": "Reverse proxy to an upstream of HTTP/2, 8 connections, 32 streams of each",
-        "run": proxy_to_http2,
-        "servers": http1.with_envoy("ringway", "haproxy", "envoy"),
+        "run": under_load(proxying_to_http2, SHAPES["small"]),
+        "servers": with_envoy("ringway", "haproxy", "envoy"),
         "columns": COLUMNS,
+        "half_load": half_load(proxying_to_http2, SHAPES["small"]),
     },
     "proxy12": {
         "title": f"Reverse proxy from HTTP/1.1 to an upstream of HTTP/2, {http1.CONNECTIONS} connections",
-        "run": proxy_from_http1,
-        "servers": http1.with_envoy("ringway", "haproxy", "envoy"),
+        "run": http1.under_load(proxying_from_http1),
+        "servers": with_envoy("ringway", "haproxy", "envoy"),
         "columns": http1.COLUMNS,
+        "half_load": http1.half_load(proxying_from_http1),
     },
     "http2-file100k": {
         "title": "A file of 100 KiB, 8 connections, 8 streams of each",
-        "run": file("file100k", (8, 8)),
+        "run": under_load(http1.with_files, (8, 8), "/file100k"),
         "servers": ["ringway", "nginx", "h2o"],
         "columns": COLUMNS,
+        "half_load": half_load(http1.with_files, (8, 8), "/file100k"),
     },
     "http2-file100m": {
         "title": "A file of 100 MiB",
@@ -293,12 +296,12 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
     rows = []
 
     def most(text, key, peer, limit):
         if key in everything and peer in everything[key]:
-            rows.append(at_most(text, common.ratio(everything[key], "cpu", peer), limit))
+            rows.append(at_most(key, text, ratio(everything[key], "cpu", peer), limit))
 
     for key, (connections, streams) in SHAPES.items():
         shape = f"12 bytes, {connections} x {streams}"
@@ -309,11 +312,11 @@ def targets(everything):
     for peer in PEERS[1:]:
         if peer != "h2o":
             most(f"proxy to HTTP/1.1: CPU per request over {peer}'s", "proxy2", peer, 0.5)
-    for peer in http1.with_envoy("haproxy", "envoy"):
+    for peer in with_envoy("haproxy", "envoy"):
         most(f"proxy to HTTP/2: CPU per request over {peer}'s", "proxy22", peer, 0.5)
         most(f"proxy from HTTP/1.1 to HTTP/2: CPU per request over {peer}'s", "proxy12", peer, 0.5)
     most("100 KiB: CPU per request over nginx's", "http2-file100k", "nginx", 1.0)
     most("100 MiB: CPU per byte over h2o's", "http2-file100m", "h2o", 1.0)
     memory = summary(everything["http2-idle"], "ringway", "memory")
-    rows.append(at_most("idle: KiB per connection", memory, 2))
+    rows.append(at_most("http2-idle", "idle: KiB per connection", memory, 2))
     return rows

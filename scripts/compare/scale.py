@@ -4,19 +4,19 @@ Each work is done with several sizes of one thing, and the figures are held agai
 smallest. Open streams of one connection come with HTTP/2, and are not measured yet.
 """
 
-import os
 import re
 import socket
-import statistics
 import sys
 import time
 
 import common
 import http1
-from common import OTHERS, SPARE, UNDER_TEST, Process, Usage, at_most, free_port, short, version
+from common import OTHERS, SPARE, UNDER_TEST, Process, Usage, free_port
+from figures import at_most, grown
 from http1 import BODY, CONNECTIONS
+from peers import program, versions
 
-NAME, TITLE, PAGE = "scale", "Scale", "docs/benchmarks-scale.md"
+NAME, TITLE = "scale", "Scale"
 # So many requests, spread over all routes or hosts, are made in turn.
 SPREAD = 256
 # With 100,000 routes, some servers take a while to start.
@@ -38,20 +38,21 @@ class Bench(http1.Bench):
                 time.sleep(0.01)
 
     def method(self):
-        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"])]
-        return [
-            f"{common.method(f'{self.options.runs} rounds')} The load is wrk, one thread, "
-            f"{CONNECTIONS} connections, and asks for {SPREAD} of the routes, hosts or regexes in "
-            "turn, spread over all. In each round every server is measured with each size. The "
-            "first line of a server is CPU per request in us, the second its ratio to the smallest "
-            "size: the median of the rounds' own ratios. nginx has a location for each prefix and "
-            "regex, HAProxy a list in a file (`path_beg -f`, `path_reg -f`, `hdr(host) -f`), and a "
-            f"cache of what it found, which has room for all {SPREAD} requests. "
-            "Servers of an upstream are addresses of one bare io_uring loop, which shares the "
-            "load's core.",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run.",
-        ]
+        return (
+            f"The load is wrk, one thread, {CONNECTIONS} connections, and asks for {SPREAD} of the routes, hosts or "
+            "regexes in turn, spread over all. In each round every server is measured with each size. The first line "
+            "of a server is CPU per request in us, the second its ratio to the smallest size: the median of the "
+            "rounds' own ratios. Summary and chart compare servers at the largest size. nginx has a location for each "
+            "prefix and regex, HAProxy a list in a file (`path_beg -f`, `path_reg -f`, `hdr(host) -f`), and a cache of "
+            f"what it found, which has room for all {SPREAD} requests. Servers of an upstream are addresses of one "
+            "bare io_uring loop, which shares the load's core."
+        )
+
+    def peers(self):
+        return versions("haproxy", "nginx")
+
+    def extent(self):
+        return f"{self.options.seconds} s per run"
 
     def write_ringway(self, port, routes, more=""):
         text = f"""
@@ -97,7 +98,7 @@ http {{
     {servers}
 }}
 """
-        return ["nginx", "-c", self.write(f"{port}.conf", text)]
+        return [program("nginx"), "-c", self.write(f"{port}.conf", text)]
 
 
 # Configurations: for each thing and server, one with so many of it.
@@ -165,7 +166,12 @@ def hosts(bench, name, port, size):
 
 def proxy(policy):
     """A proxy to so many servers, all of which are addresses of one."""
-    nginx = {"round_robin": "", "least_requests": "least_conn;", "ewma": "random two least_conn;", "hash": "hash $uri consistent;"}
+    nginx = {
+        "round_robin": "",
+        "least_requests": "least_conn;",
+        "ewma": "random two least_conn;",
+        "hash": "hash $uri consistent;",
+    }
     haproxy = {"round_robin": "roundrobin", "least_requests": "leastconn", "ewma": "random(2)", "hash": "uri"}
 
     def write(bench, name, port, size):
@@ -231,7 +237,7 @@ def each_size(write, requests, sizes):
             server = Process(write(bench, name, port, size), UNDER_TEST)
             bench.await_ready(server, port)
             time.sleep(0.2)
-            figures[size] = costs(bench, port, server, requests(size))
+            figures[str(size)] = costs(bench, port, server, requests(size))
             server.stop()
         return figures
 
@@ -266,7 +272,7 @@ def with_idle(sizes):
                 one.recv(4096)
                 held.append(one)
             time.sleep(0.2)
-            figures[size] = costs(bench, port, server, [("a", prefix_of(0))])
+            figures[str(size)] = costs(bench, port, server, [("a", prefix_of(0))])
             for one in held:
                 one.close()
             server.stop()
@@ -281,21 +287,6 @@ def at_hand(bench, sizes):
     return [size for size in sizes if most is None or size <= max(most, sizes[0])]
 
 
-def table(work, results):
-    sizes = list(next(iter(results.values())))
-    rows = [[work["of"], *(f"{size:,}" for size in sizes)], ["---"] + ["---:"] * len(sizes)]
-    for name, figures in results.items():
-        rows.append([f"{name}, us", *(short(statistics.median(figures[size])) for size in sizes)])
-        rows.append([f"{name}, ratio", *(f"{grown(figures, size):.2f}" for size in sizes)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def grown(figures, size):
-    """What a size costs to what the smallest does: the median of the rounds' own ratios."""
-    smallest = next(iter(figures.values()))
-    return statistics.median(one / least for one, least in zip(figures[size], smallest))
-
-
 SIZES = {
     "prefixes": [1, 1_000, 10_000, 100_000],
     "hosts": [1, 10_000],
@@ -307,7 +298,7 @@ ALL = ["ringway", "nginx", "haproxy"]
 
 
 def work(title, of, run):
-    return {"title": title, "of": of, "run": run, "servers": ALL, "table": table, "columns": {}}
+    return {"title": title, "of": of, "run": run, "servers": ALL, "columns": {"cpu": "CPU, us/request"}}
 
 
 WORKS = {
@@ -345,11 +336,11 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
 
     def most(text, key, size, limit):
         figures = everything[key]["ringway"]
-        return [at_most(text, grown(figures, size), limit)] if size in figures else []
+        return [at_most(key, text, grown(figures, str(size)), limit)] if str(size) in figures else []
 
     return [
         *most("10,000 prefixes over one", "scale-prefixes", 10_000, 1.05),

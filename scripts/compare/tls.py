@@ -10,10 +10,12 @@ import time
 
 import common
 import http1
-from common import SPARE, Usage, at_most, free_port, ratio, summary, version
+from common import SPARE, Usage, free_port
+from figures import at_most, ratio, summary
 from http1 import BODY, CONNECTIONS
+from peers import program, versions
 
-NAME, TITLE, PAGE = "tls", "TLS", "docs/benchmarks-tls.md"
+NAME, TITLE = "tls", "TLS"
 IDLE = 2_000
 
 
@@ -84,22 +86,23 @@ http {{
     }}
 }}
 """
-        return ["nginx", "-c", self.write(f"{port}.conf", text)]
+        return [program("nginx"), "-c", self.write(f"{port}.conf", text)]
 
     def command_haproxy(self, port, _upstream):
         body = f'http-request return status 200 content-type text/plain string "{BODY}"'
         return self.write_haproxy(port, body, f" ssl crt {self.both}")
 
     def method(self):
-        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["openssl", "version"])]
-        return [
-            f"{common.method(f'{self.options.runs} rounds (idle: one)')} Certificates are ECDSA P-256. Answers "
-            f"are asked for by wrk, one thread, {CONNECTIONS} connections; handshakes are made by `openssl "
-            "s_time`, one after the other, each with a small answer.",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, {IDLE} idle "
-            "connections.",
-        ]
+        return (
+            f"Certificates are ECDSA P-256. Answers are asked for by wrk, one thread, {CONNECTIONS} connections; "
+            "handshakes are made by `openssl s_time`, one after the other, each with a small answer."
+        )
+
+    def peers(self):
+        return versions("haproxy", "nginx", "openssl")
+
+    def extent(self):
+        return f"{self.options.seconds} s per run, {IDLE} idle connections"
 
 
 def handshakes(*options):
@@ -122,21 +125,6 @@ def handshakes(*options):
     return run
 
 
-def small(bench, name):
-    return http1.under_load(bench, name, None)
-
-
-def bulk(bench, name):
-    port = free_port()
-    server = bench.start(name, port, -1)
-    http1.wrk(bench, port, "/file1m", seconds=1)
-    usage = Usage(server)
-    done = http1.wrk(bench, port, "/file1m")
-    figures = {"throughput": done["read"] / 1e9 / done["taken"], **usage.figures(done["read"] / 1e9)}
-    server.stop()
-    return figures
-
-
 def idle(bench, name):
     port = free_port()
     server = bench.start(name, port, None)
@@ -144,7 +132,10 @@ def idle(bench, name):
     request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
     def connect():
-        one = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+        plain = socket.create_connection(("127.0.0.1", port))
+        # Otherwise the request waits 40 ms until the end of the handshake is acknowledged.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        one = context.wrap_socket(plain, server_hostname="localhost")
         one.sendall(request)
         one.recv(4096)
         return one
@@ -179,13 +170,14 @@ WORKS = {
     },
     "tls-small": {
         "title": f"A fixed answer of 12 bytes, {CONNECTIONS} connections",
-        "run": small,
+        "run": http1.under_load(http1.answering),
         "servers": ALL,
         "columns": http1.COLUMNS,
+        "half_load": http1.half_load(http1.answering),
     },
     "tls-bulk": {
         "title": "A file of 1 MiB",
-        "run": bulk,
+        "run": http1.bulk("/file1m"),
         "servers": ["ringway", "nginx"],
         "columns": {"throughput": "GB/s", "cpu": "CPU, s/GB"},
     },
@@ -200,10 +192,10 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
 
     def cpu(text, work, limit):
-        return at_most(text, ratio(everything[work], "cpu", "nginx"), limit)
+        return at_most(work, text, ratio(everything[work], "cpu", "nginx"), limit)
 
     own, other = (summary(everything["tls-idle"], name, "memory") for name in ("ringway", "nginx"))
     return [
@@ -211,5 +203,5 @@ def targets(everything):
         cpu("resumed handshake: CPU over nginx's", "tls-resumed", 0.8),
         cpu("small answers: CPU per request over nginx's", "tls-small", 0.95),
         cpu("1 MiB answers: CPU per byte over nginx's", "tls-bulk", 1.0),
-        at_most("idle: memory over nginx's", own / other, 0.3),
+        at_most("tls-idle", "idle: memory over nginx's", own / other, 0.3),
     ]

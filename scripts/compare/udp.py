@@ -1,13 +1,17 @@
 """UDP: a proxy and an echo at a fixed rate, which nobody may lose datagrams at."""
 
+import contextlib
 import socket
 import sys
 import time
 
 import common
-from common import OTHERS, SPARE, Process, Usage, at_most, free_port, ratio, summary, version
+from common import OTHERS, SPARE, Process, Usage, free_port
+from figures import at_most, ratio, summary
+from half_load import HalfLoad
+from peers import nginx_stream, program, versions
 
-NAME, TITLE, PAGE = "udp", "Benchmarks: UDP", "docs/benchmarks-udp.md"
+NAME, TITLE = "udp", "UDP"
 FLOWS, BURST = 16, 16
 # With offloads a burst is about what one message holds: it is bulk that they are for.
 OFFLOAD_BURST = 48
@@ -17,6 +21,8 @@ WARM_UP = 0.3
 FIRST, STEP, LAST, LONG, TRIES = 20_000, 1.3, 3_000_000, 0.5, 3
 # The share of the rate that was found at which all are measured.
 SHARE = 0.7
+# At half load, a datagram that does not come back within this is lost.
+TIMEOUT = "1s"
 
 
 class Bench(common.Bench):
@@ -29,7 +35,7 @@ class Bench(common.Bench):
         # reuseport; multi_accept lets it read more than one datagram after a wait, and its queue
         # is as long as that of the others, where the system allows it.
         text = f"""
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+{nginx_stream()}
 daemon off;
 worker_processes 1;
 pid {self.folder}/{port}.pid;
@@ -43,7 +49,7 @@ stream {{
     }}
 }}
 """
-        return ["nginx", "-c", self.write(f"{port}.conf", text)]
+        return [program("nginx"), "-c", self.write(f"{port}.conf", text)]
 
     def command_floor(self, port, upstream):
         if upstream is None:
@@ -59,8 +65,8 @@ stream {{
             process.wait_until(lambda: answers(probe, port))
 
     def method(self):
-        return [
-            f"{common.method(f'{self.options.runs} rounds')} The load sends at a fixed rate, "
+        return (
+            "The load sends at a fixed rate, "
             f"whatever comes back: {FLOWS} flows, each burst of {BURST} datagrams (with offloads "
             f"{OFFLOAD_BURST}, about what one message holds) to another of them. CPU is per "
             "datagram that went there and came back. The rate is "
@@ -72,11 +78,16 @@ stream {{
             "one worker. Offloads: the load sends with UDP_SEGMENT and takes with UDP_GRO, and so "
             "does the upstream; nginx 1.22 knows neither, so it gets the same datagrams singly. "
             "`floor` is a loop of `recvmmsg` and `sendmmsg`, as a proxy with one socket per flow "
-            "(`benches/floor/udp.rs`), `floor gso` the same with both offloads.",
-            "",
-            f"{common.machine()} Peer: {version(['nginx', '-v'])}. "
-            f"{self.options.seconds} s per run.",
-        ]
+            "(`benches/floor/udp.rs`), `floor gso` the same with both offloads. Half load is half of the highest "
+            "rate that the search found; `ringway bench` sends datagrams singly, so that works with offloads are "
+            f"without it. What does not come back within {TIMEOUT} counts as failed, and with that time as latency."
+        )
+
+    def peers(self):
+        return versions("nginx")
+
+    def extent(self):
+        return f"{self.options.seconds} s per run"
 
 
 def answers(probe, port):
@@ -134,7 +145,7 @@ def search(bench, work):
     setting.stop()
     if best is None:
         sys.exit(f"{name} loses datagrams at {FIRST} a second")
-    work["rate"] = round(SHARE * best, -3)
+    work["best"], work["rate"] = best, round(SHARE * best, -3)
     work["found"] = (
         f"At {work['rate'] / 1000:.0f} thousand a second; {name} lost nothing at "
         f"{best / 1000:.0f} thousand."
@@ -174,7 +185,25 @@ def entry(size, proxy, gso):
         "columns": {"throughput": "1,000/s back", "cpu": "CPU, us/datagram"},
     }
     work["run"] = lambda bench, name: measure(bench, name, work)
+    if not gso:
+        work["half_load"] = half_load_of(work)
     return work
+
+
+def half_load_of(work):
+    @contextlib.contextmanager
+    def serve(bench, name):
+        setting = Setting(bench, work, name)
+        try:
+            yield setting.server, setting.port
+        finally:
+            setting.stop()
+
+    def arguments(_bench, _name, port):
+        shape = {"connections": FLOWS, "streams": BURST, "size": work["size"], "timeout": TIMEOUT}
+        return [f"udp://127.0.0.1:{port}", *common.flags(shape)]
+
+    return HalfLoad(serve, arguments, capacity=lambda work: work["best"])
 
 
 WORKS = {
@@ -192,7 +221,7 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
     rows, lost = [], 0
     for key, results in everything.items():
         work = WORKS[key]
@@ -200,8 +229,8 @@ def targets(everything):
             continue
         value = ratio(results, "cpu", "nginx")
         limit = 0.35 if work["gso"] else 0.65
-        rows.append(at_most(f"{work['title']}: CPU per datagram over nginx's", value, limit))
+        rows.append(at_most(key, f"{work['title']}: CPU per datagram over nginx's", value, limit))
         if summary(results, "nginx", "lost") == 0:
             lost += summary(results, "ringway", "lost")
-    rows.append(at_most("proxy: datagrams lost where nginx lost none", lost, 0))
+    rows.append(at_most(None, "proxy: datagrams lost where nginx lost none", lost, 0))
     return rows

@@ -1,7 +1,7 @@
 """WebSocket: echoes, fan-out of a topic, a proxy, idle connections."""
 
+import contextlib
 import json
-import re
 import subprocess
 import sys
 import time
@@ -9,9 +9,12 @@ import time
 import common
 import grpc
 import http1
-from common import OTHERS, SPARE, Process, Usage, at_most, free_port, ratio, summary, version
+from common import OTHERS, SPARE, Process, Usage, free_port
+from figures import at_least, at_most, ratio, summary
+from half_load import HalfLoad
+from peers import crate_versions, versions
 
-NAME, TITLE, PAGE = "websocket", "WebSocket", "docs/benchmarks-websocket.md"
+NAME, TITLE = "websocket", "WebSocket"
 CONNECTIONS, SUBSCRIBERS, PUBLISHES = 100, 10_000, 20
 # Idle connections; with compression fewer, because some servers need a lot of memory for it.
 IDLE, IDLE_DEFLATE = 50_000, 5_000
@@ -87,34 +90,40 @@ max_connections = {max(self.idle, self.subscribers) + SPARE}
         keepalive = 'proxy_set_header Connection "";'
         if keepalive not in text:
             sys.exit("nginx: the configuration of a proxy is not what it was")
-        upgrade = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 600s;"
+        upgrade = (
+            "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 600s;"
+        )
         return [*command[:-1], self.write(f"{port}.conf", text.replace(keepalive, upgrade))]
 
     def method(self):
-        few = "" if self.idle == IDLE else " (the limit of open files allows no more)"
-        with open(f"{grpc.PEERS}/Cargo.lock", encoding="utf-8") as file:
-            lock = file.read()
-        crates = ("tokio-tungstenite", "fastwebsockets", "sockudo-ws", "yawc", "tokio")
-        peers = [f"{crate} " + re.search(f'name = "{crate}"\nversion = "(.*)"', lock).group(1) for crate in crates]
-        peers += [version(["nginx", "-v"]), version(["haproxy", "-v"])]
-        return [
-            f"{common.method(f'{self.options.runs} rounds (idle: one)')} The load is `websocket-load` of "
+        return (
+            "The load is `websocket-load` of "
             "`benches/peers`, a loop over epoll whose frames are made and masked in advance; it checks the first "
             "message of each connection byte by byte, and of all others the length. Peers are programs of "
             "`benches/peers`, with a runtime of Tokio of one thread, TCP_NODELAY, and the settings of their "
             f"libraries, but for tungstenite's read buffer: {READ_BUFFER // 1024} KiB for echoes and "
             f"{READ_BUFFER_MANY // 1024} KiB for many connections, because its default of 128 KiB costs it more of "
             "both. tungstenite, sockudo-ws and yawc flush once no further message has been read; fastwebsockets "
-            "writes each message at once. yawc's connections share a pool of compressors. Pipelined, a connection sends 16 messages in one write, and the next 16 once all "
+            "writes each message at once. yawc's connections share a pool of compressors. Pipelined, a connection "
+            "sends 16 messages in one write, and the next 16 once all "
             "have come back. With permessage-deflate no context is taken over, in either direction. Of fan-out, the "
             "next message is published once all subscribers have the one before; peers use "
             "`tokio::sync::broadcast`, and frame or compress a message for each connection, as their libraries do. "
             "An echo of fastwebsockets is behind the proxies, and shares the load's core. Idle connections have got "
-            "one message back.",
-            "",
-            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, {self.subscribers} "
-            f"subscribers, {self.idle} idle connections{few}, {min(self.idle, IDLE_DEFLATE)} with permessage-deflate.",
-        ]
+            "one message back. `ringway bench` does not compress, so that echoes with permessage-deflate are without "
+            "half load."
+        )
+
+    def peers(self):
+        crates = ("tokio-tungstenite", "fastwebsockets", "sockudo-ws", "yawc", "tokio")
+        return crate_versions(f"{grpc.PEERS}/Cargo.lock", crates) + versions("nginx", "haproxy")
+
+    def extent(self):
+        few = "" if self.idle == IDLE else " (the limit of open files allows no more)"
+        return (
+            f"{self.options.seconds} s per run, {self.subscribers} subscribers, {self.idle} idle connections{few}, "
+            f"{min(self.idle, IDLE_DEFLATE)} with permessage-deflate"
+        )
 
 
 class Held:
@@ -145,43 +154,53 @@ def load(bench, port, switches, **options):
     return {**json.loads(output), **spent}
 
 
-def echoes(bench, name, upstream, switches, **options):
-    port = free_port()
-    server = bench.start(name, port, upstream)
-    load(bench, port, switches, seconds=0.5, **options)
-    usage = Usage(server)
-    done = load(bench, port, switches, seconds=bench.options.seconds, **options)
-    figures = {
-        "throughput": done["messages"] / done["seconds"] / 1000,
-        **usage.figures(done["messages"] / 1e6),
-        "p50": done["p50"],
-        "p99": done["p99"],
-        **usage.cores(done),
-    }
-    if "--deflate" in switches:
-        figures["bytes"] = done["bytes"]
-    server.stop()
-    return figures
+@contextlib.contextmanager
+def echoing(bench, name):
+    bench.kind, bench.read_buffer = "echo", READ_BUFFER
+    with bench.serving(name) as served:
+        yield served
 
 
-def echo(size, pipeline, *switches):
+@contextlib.contextmanager
+def proxying(bench, name):
+    bench.kind = "proxy"
+    with bench.behind(bench.command_fastwebsockets) as (_, behind), bench.serving(name, behind) as served:
+        yield served
+
+
+def closed_loop(serve, size, pipeline, *switches):
+    options = {"size": size, "pipeline": pipeline}
+
     def run(bench, name):
-        bench.kind, bench.read_buffer = "echo", READ_BUFFER
-        return echoes(bench, name, None, switches, size=size, pipeline=pipeline)
+        with serve(bench, name) as (server, port):
+            load(bench, port, switches, seconds=0.5, **options)
+            usage = Usage(server)
+            done = load(bench, port, switches, seconds=bench.options.seconds, **options)
+            figures = {
+                "throughput": done["messages"] / done["seconds"] / 1000,
+                **usage.figures(done["messages"] / 1e6),
+                "p50": done["p50"],
+                "p99": done["p99"],
+                **usage.cores(done),
+            }
+            if "--deflate" in switches:
+                figures["bytes"] = done["bytes"]
+            if serve is proxying:
+                # What the upstream has used is not the load's.
+                figures.pop("others")
+            return figures
 
     return run
 
 
-def proxied(bench, name):
-    bench.kind = "proxy"
-    port = free_port()
-    upstream = Process(bench.command_fastwebsockets(port, None), OTHERS)
-    upstream.wait_for_port(port)
-    figures = echoes(bench, name, port, (), size=64, pipeline=1)
-    # What the upstream has used is not the load's.
-    figures.pop("others")
-    upstream.stop()
-    return figures
+def half_load(serve, size, streams):
+    """The same messages in an open loop."""
+
+    def arguments(bench, _name, port):
+        shape = {"connections": CONNECTIONS, "streams": streams, "size": size}
+        return [f"ws://127.0.0.1:{port}{PATHS[bench.kind]}", "--binary", *common.flags(shape)]
+
+    return HalfLoad(serve, arguments)
 
 
 def fanout(*switches):
@@ -231,25 +250,28 @@ SERVERS = ["ringway", "tungstenite", "fastwebsockets", "sockudo"]
 WORKS = {
     "ws-echo64": {
         "title": f"Echo of 64 bytes, {CONNECTIONS} connections",
-        "run": echo(64, 1),
+        "run": closed_loop(echoing, 64, 1),
         "servers": SERVERS,
         "columns": COLUMNS,
+        "half_load": half_load(echoing, 64, 1),
     },
     "ws-echo16k": {
         "title": f"Echo of 16 KiB, {CONNECTIONS} connections",
-        "run": echo(16 * 1024, 1),
+        "run": closed_loop(echoing, 16 * 1024, 1),
         "servers": SERVERS,
         "columns": COLUMNS,
+        "half_load": half_load(echoing, 16 * 1024, 1),
     },
     "ws-pipelined": {
         "title": f"Echo of 64 bytes, {CONNECTIONS} connections, 16 messages of each at a time",
-        "run": echo(64, 16),
+        "run": closed_loop(echoing, 64, 16),
         "servers": SERVERS,
         "columns": COLUMNS,
+        "half_load": half_load(echoing, 64, 16),
     },
     "ws-deflate": {
         "title": f"Echo of 1 KiB of JSON with permessage-deflate, {CONNECTIONS} connections",
-        "run": echo(1024, 1, "--deflate"),
+        "run": closed_loop(echoing, 1024, 1, "--deflate"),
         "servers": ["ringway", "sockudo", "yawc"],
         "columns": {**COLUMNS, "bytes": "bytes of an answer"},
     },
@@ -267,9 +289,10 @@ WORKS = {
     },
     "ws-proxy": {
         "title": f"Proxy of an echo of 64 bytes, {CONNECTIONS} connections",
-        "run": proxied,
+        "run": closed_loop(proxying, 64, 1),
         "servers": ["ringway", "nginx", "haproxy"],
         "columns": COLUMNS,
+        "half_load": half_load(proxying, 64, 1),
     },
     "ws-idle": {
         "title": "Idle connections",
@@ -289,12 +312,12 @@ WORKS = {
 
 
 def targets(everything):
-    """What is to be reached, as (text, figure, limit, reached)."""
+    """What is to be reached."""
     rows = []
 
     def per_second(text, key, peer, least):
         value = 1 / ratio(everything[key], "cpu", peer)
-        rows.append((f"{text}: messages per CPU second over {peer}'s", value, f"at least {least}", value >= least))
+        rows.append(at_least(key, f"{text}: messages per CPU second over {peer}'s", value, least))
 
     for size, key in (("64 B", "ws-echo64"), ("16 KiB", "ws-echo16k")):
         per_second(f"echo of {size}", key, "fastwebsockets", 1.3)
@@ -310,9 +333,10 @@ def targets(everything):
     ):
         results = everything[key]
         over = f"that of Tokio and {peer}"
-        rows.append(at_most(f"{text}: CPU per delivery over {over}", ratio(results, "cpu", peer), 0.5))
-        rows.append(at_most(f"{text}: time to the last over {over}", ratio(results, "last", peer), 0.5))
-    rows.append(at_most("proxy: CPU per message over nginx's", ratio(everything["ws-proxy"], "cpu", "nginx"), 0.8))
+        rows.append(at_most(key, f"{text}: CPU per delivery over {over}", ratio(results, "cpu", peer), 0.5))
+        rows.append(at_most(key, f"{text}: time to the last over {over}", ratio(results, "last", peer), 0.5))
+    value = ratio(everything["ws-proxy"], "cpu", "nginx")
+    rows.append(at_most("ws-proxy", "proxy: CPU per message over nginx's", value, 0.8))
     for text, key in (("idle", "ws-idle"), ("idle with permessage-deflate", "ws-idle-deflate")):
-        rows.append(at_most(f"{text}: KiB per connection", summary(everything[key], "ringway", "memory"), 2))
+        rows.append(at_most(key, f"{text}: KiB per connection", summary(everything[key], "ringway", "memory"), 2))
     return rows
