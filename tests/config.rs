@@ -12,9 +12,10 @@ mod http;
 mod websocket;
 
 use ringway::config::{
-    self, Balance, Config, ExchangeOptions, FrameOptions, HashOn, HealthKind, HttpCheck, KEYS,
-    ListenAddress, ListenerService, LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol,
-    ServerAddress, ServerShare, SpliceMode, Steering, UdpOptions, WorkerCount,
+    self, Balance, Config, ExchangeOptions, FlowOptions, FrameOptions, HashOn, HealthKind,
+    HttpCheck, KEYS, LineOptions, ListenAddress, ListenerService, LogFormat, LogLevel, PoolOptions,
+    Report, SendProxyProtocol, ServerAddress, ServerShare, SpliceMode, Steering, UdpOptions,
+    WorkerCount,
 };
 
 const REFERENCE: &str = include_str!("../docs/ringway.toml");
@@ -465,12 +466,11 @@ fn values_of_listeners_arrive_where_they_belong() {
         ListenerService::Echo,
         ListenerService::Frame { upstream: None, options: server },
         ListenerService::Frame { upstream: Some(2), options: proxy },
-        ListenerService::Messages { line_limit: 16 << 20 },
+        ListenerService::Messages(LineOptions { line_limit: 16 << 20 }),
         ListenerService::Udp {
             upstream: 3,
             options: udp,
-            max_flows: 1_000_000,
-            flow_timeout: Duration::from_secs(86_400),
+            flows: FlowOptions { max_flows: 1_000_000, timeout: Duration::from_secs(86_400) },
         },
         ListenerService::UdpEcho { options: udp },
     ];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
-use crate::config::{self, Config, Finding, Report};
+use crate::config::{self, Config, Finding, Report, json_schema};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::server::{Inspection, explain, inspect, unresolved};
 
@@ -30,7 +30,10 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         let _told = fail("the switches of TLS are for --against-running");
         return ExitCode::from(EXIT_USAGE);
     }
-    let source = match Source::read(&args.config) {
+    let Some(config) = &args.config else {
+        return print(json_schema().as_bytes());
+    };
+    let source = match Source::read(config) {
         Ok(source) => source,
         Err(message) => return fail(&message),
     };

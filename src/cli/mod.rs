@@ -120,8 +120,11 @@ struct ServeArgs {
 struct CheckArgs {
     /// The configuration file, or `-` for standard input. Relative paths in it are taken from its
     /// folder
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "schema")]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of configuration files, by which editors complete and check them
+    #[arg(long, exclusive = true)]
+    schema: bool,
     /// Take warnings for errors: unused upstreams, routes that no request reaches, names that do
     /// not resolve here
     #[arg(long, conflicts_with = "explain")]

@@ -26,7 +26,11 @@ pub(super) struct Fault {
 
 impl Fault {
     /// The value is of another type.
-    fn of_type(value: &DeValue<'_>, expected: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn of_type(
+        value: &DeValue<'_>,
+        expected: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
         Self { expected: expected.into(), got: kind(value).to_owned(), help: help.into() }
     }
 }

@@ -20,7 +20,7 @@ use super::units::Period;
 use super::upstream::RawUpstream;
 use super::{
     Admin, ClientAuth, Config, HealthKind, HealthOptions, ListenAddress, Listener, ListenerService,
-    ServerAddress, Upstream, defaults,
+    ServerAddress, Upstream,
 };
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
@@ -79,6 +79,9 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     })
 }
 
+/// `pool_max` of upstreams of HTTP: answers that stream on for hours must leave room for others.
+const POOL_MAX_HTTP: u32 = 4_096;
+
 /// A connection of HTTP/1.1 carries one request, perhaps for hours: there may be many more of them
 /// than of those that carry many.
 fn set_defaults_of_http<'a>(
@@ -91,7 +94,7 @@ fn set_defaults_of_http<'a>(
             if let Some(upstream) = upstreams.get_mut(index)
                 && !upstream.given.iter().any(|key| *key.get_ref() == "pool_max")
             {
-                upstream.rest.pool.max = defaults::POOL_MAX_HTTP;
+                upstream.rest.pool.max = POOL_MAX_HTTP;
             }
         }
     }

@@ -2,19 +2,14 @@
 
 use std::fmt;
 
+use toml::Value;
+
 use super::http::effective as http;
-use super::schema::{
-    BALANCE_WORDS, KERNEL_TLS_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol,
-    SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
-};
+use super::schema::{Protocol, proxies_of};
 use super::sni;
 use super::tls::{write_admin, write_listener, write_upstream};
 use super::topics;
-use super::units::{Period, Size};
-use super::{
-    Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
-    SocketOptions, Topics, UdpOptions, Upstream, WorkerCount,
-};
+use super::{Admin, Config, Listener, ListenerService, Log, Runtime, Topics, Upstream};
 
 impl Config {
     /// The configuration as TOML text, with every key that applies. [`parse`](super::parse())
@@ -80,49 +75,18 @@ impl fmt::Display for Effective<'_> {
 
 fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "[runtime]")?;
-    match runtime.workers {
-        WorkerCount::Auto => writeln!(f, "workers = \"auto\"")?,
-        WorkerCount::Fixed(count) => writeln!(f, "workers = {count}")?,
-    }
-    writeln!(f, "pin = {}", runtime.pin)?;
-    writeln!(f, "ring_entries = {}", runtime.ring_entries)?;
-    writeln!(f, "completion_entries = {}", runtime.completion_entries)?;
-    writeln!(f, "buffers = {}", runtime.buffers)?;
-    writeln!(f, "buffer_size = \"{}\"", Size(runtime.buffer_size.into()))?;
-    writeln!(f, "turn_budget = \"{}\"", Size(runtime.turn_budget.into()))?;
-    writeln!(f, "compression_memory = \"{}\"", Size(runtime.compression_memory))?;
-    writeln!(f, "waiting_memory = \"{}\"", Size(runtime.waiting_memory))?;
-    let takeover = Size(runtime.websocket_takeover_memory);
-    writeln!(f, "websocket_takeover_memory = \"{takeover}\"")?;
-    writeln!(f, "shutdown_timeout = \"{}\"", Period(runtime.shutdown_timeout))?;
-    match runtime.handoff_ratio {
-        Some(ratio) => writeln!(f, "handoff_ratio = {ratio:?}")?,
-        None => writeln!(f, "handoff_ratio = \"off\"")?,
-    }
-    let splice = &runtime.splice;
-    writeln!(f, "splice = \"{}\"", word(SPLICE_WORDS, splice.mode))?;
-    writeln!(f, "splice_after = \"{}\"", Size(splice.after))?;
-    writeln!(f, "splice_min_read = \"{}\"", Size(splice.min_read.into()))?;
-    writeln!(f, "pipe_size = \"{}\"", Size(splice.pipe_size.into()))?;
-    writeln!(f, "pipes = {}", splice.pipes)?;
-    writeln!(f, "kernel_tls = \"{}\"", word(KERNEL_TLS_WORDS, runtime.kernel_tls))?;
-    writeln!(f, "watch = {}", runtime.watch)
+    write_all(runtime.lines().into_iter().chain(runtime.splice.lines()), f)
 }
 
 fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[admin]")?;
-    writeln!(f, "enabled = {}", admin.enabled)?;
-    writeln!(f, "listen = \"{}\"", admin.listen)?;
-    let file = admin.token_file.as_ref().map(|path| path.display().to_string());
-    writeln!(f, "token_file = {}", quoted(file.as_deref().unwrap_or("off")))?;
+    write_all(admin.lines(), f)?;
     admin.tls.as_ref().map_or(Ok(()), |tls| write_admin(tls, f))
 }
 
 fn log(log: &Log, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[log]")?;
-    writeln!(f, "format = \"{}\"", word(LOG_FORMAT_WORDS, log.format))?;
-    writeln!(f, "level = \"{}\"", word(LOG_LEVEL_WORDS, log.level))?;
-    writeln!(f, "access = {}", log.access)
+    write_all(log.lines(), f)
 }
 
 fn listener(listener: &Listener, config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,17 +99,8 @@ fn listener(listener: &Listener, config: &Config, f: &mut fmt::Formatter<'_>) ->
         let name = config.upstreams.get(index).map(|upstream| upstream.name.as_str());
         writeln!(f, "upstream = {}", quoted(name.unwrap_or_default()))?;
     }
-    let header_timeout = Period(listener.proxy_header_timeout);
-    let lines = [
-        ("max_connections", listener.max_connections.to_string()),
-        ("idle_timeout", format!("\"{}\"", Period(listener.idle_timeout))),
-        ("accept_proxy_protocol", listener.accept_proxy_protocol.to_string()),
-        ("proxy_header_timeout", format!("\"{header_timeout}\"")),
-        ("backlog", listener.backlog.to_string()),
-        ("unix_mode", format!("\"{:04o}\"", listener.unix_mode)),
-    ];
-    let sockets = socket_options(&listener.socket);
-    write_lines(lines.into_iter().chain(sockets), |key| protocol.has(key), f)?;
+    let lines = listener.lines().into_iter().chain(listener.socket.lines());
+    write_lines(lines, |key| protocol.has(key), f)?;
     service(&listener.service, config, f)?;
     listener.tls.as_ref().map_or(Ok(()), |tls| write_listener(tls, f))
 }
@@ -154,38 +109,28 @@ fn listener(listener: &Listener, config: &Config, f: &mut fmt::Formatter<'_>) ->
 fn service(service: &ListenerService, config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match service {
         ListenerService::Tcp { .. } | ListenerService::Echo => Ok(()),
-        ListenerService::Udp { options, max_flows, flow_timeout, .. } => {
-            udp_options(options, f)?;
-            writeln!(f, "max_flows = {max_flows}")?;
-            writeln!(f, "flow_timeout = \"{}\"", Period(*flow_timeout))
+        ListenerService::Udp { options, flows, .. } => {
+            write_all(options.lines().into_iter().chain(flows.lines()), f)
         }
-        ListenerService::UdpEcho { options } => udp_options(options, f),
+        ListenerService::UdpEcho { options } => write_all(options.lines(), f),
         ListenerService::Frame { upstream, options } => {
-            writeln!(f, "window = {}", options.window)?;
-            writeln!(f, "max_payload = \"{}\"", Size(options.max_payload.into()))?;
+            write_all(options.lines(), f)?;
             if upstream.is_some() {
                 return Ok(());
             }
             let values = options.values.iter();
             let values = values.map(|(name, value)| (name.clone(), quoted(value)));
             let files = options.files.as_ref().map(|path| path.display().to_string());
-            writeln!(f, "values = {}", toml::Value::Table(values.collect()))?;
+            writeln!(f, "values = {}", Value::Table(values.collect()))?;
             writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))?;
             let topics = options.topics.and_then(|topics| config.topics.get(topics));
             let topics = topics.map_or("off", |topics| topics.name.as_str());
             writeln!(f, "topics = {}", quoted(topics))
         }
-        ListenerService::Messages { line_limit } => {
-            writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))
-        }
+        ListenerService::Messages(options) => write_all(options.lines(), f),
         ListenerService::Sni { options, .. } => sni::write(options, &config.upstreams, f),
         ListenerService::Http(options) => http::listener(options, config, f),
     }
-}
-
-fn udp_options(options: &UdpOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "offload = {}", options.offload)?;
-    writeln!(f, "steering = \"{}\"", word(STEERING_WORDS, options.steering))
 }
 
 /// An upstream, with the protocols of the listeners that use it.
@@ -195,66 +140,22 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
     let is_unused = uses.is_empty();
     let servers = http::servers(&upstream.servers, &upstream.http.shares);
     writeln!(f, "servers = {servers}")?;
-    writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
-    let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
-    let lines = [
-        ("connect_timeout", format!("\"{}\"", Period(upstream.connect_timeout))),
-        ("retries", upstream.retries.to_string()),
-        ("send_proxy_protocol", format!("\"{header}\"")),
-    ];
-    let pool = pool_options(&upstream.pool);
-    let exchange = exchange_options(&upstream.exchange);
-    let lines = lines.into_iter().chain(socket_options(&upstream.socket)).chain(pool);
+    let lines = upstream.lines().into_iter().chain(upstream.socket.lines());
+    let lines = lines.chain(upstream.pool.lines()).chain(upstream.exchange.lines());
     let is_used = |key: &str| {
         let proxies = proxies_of(key);
         let is_for = |proxies: &[Protocol]| proxies.iter().any(|proxy| uses.contains(proxy));
         is_unused || proxies.is_none_or(is_for)
     };
-    write_lines(lines.chain(exchange), is_used, f)?;
+    write_lines(lines, is_used, f)?;
     http::upstream(&upstream.http, is_used, f)?;
     let tls = upstream.tls.as_ref();
     tls.map_or(Ok(()), |tls| write_upstream(&upstream.name, tls, f))
 }
 
-fn pool_options(pool: &PoolOptions) -> [(&'static str, String); 7] {
-    let max_age = pool.max_age.map(|age| Period(age).to_string());
-    [
-        ("pool_max", pool.max.to_string()),
-        ("pool_min_idle", pool.min_idle.to_string()),
-        ("pool_idle_timeout", format!("\"{}\"", Period(pool.idle_timeout))),
-        ("pool_max_age", format!("\"{}\"", max_age.as_deref().unwrap_or("off"))),
-        ("pool_queue", pool.queue.to_string()),
-        ("pool_queue_timeout", format!("\"{}\"", Period(pool.queue_timeout))),
-        ("streams_max", pool.streams_max.to_string()),
-    ]
-}
-
-fn exchange_options(exchange: &ExchangeOptions) -> [(&'static str, String); 4] {
-    [
-        ("request_timeout", format!("\"{}\"", Period(exchange.timeout))),
-        ("retry_backoff", format!("\"{}\"", Period(exchange.backoff))),
-        ("retry_backoff_max", format!("\"{}\"", Period(exchange.backoff_max))),
-        ("retry_budget", format!("{:?}", exchange.budget)),
-    ]
-}
-
-fn socket_options(options: &SocketOptions) -> [(&'static str, String); 4] {
-    let buffer = |size: Option<u32>| match size {
-        Some(size) => format!("\"{}\"", Size(size.into())),
-        None => "\"auto\"".to_owned(),
-    };
-    let keepalive = options.keepalive.map(|after| Period(after).to_string());
-    [
-        ("nodelay", options.nodelay.to_string()),
-        ("keepalive", format!("\"{}\"", keepalive.as_deref().unwrap_or("off"))),
-        ("receive_buffer", buffer(options.receive_buffer)),
-        ("send_buffer", buffer(options.send_buffer)),
-    ]
-}
-
 /// Writes the keys that apply, each with its value.
 pub(super) fn write_lines(
-    lines: impl IntoIterator<Item = (&'static str, String)>,
+    lines: impl IntoIterator<Item = (&'static str, Value)>,
     applies: impl Fn(&str) -> bool,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
@@ -262,11 +163,19 @@ pub(super) fn write_lines(
     lines.try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
 }
 
-/// A text in quotes.
-pub(super) fn quoted(text: &str) -> toml::Value {
-    toml::Value::from(text)
+/// Writes all of some keys.
+pub(super) fn write_all(
+    lines: impl IntoIterator<Item = (&'static str, Value)>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write_lines(lines, |_| true, f)
 }
 
-fn array<T: fmt::Display>(items: &[T]) -> toml::Value {
-    items.iter().map(|item| toml::Value::from(item.to_string())).collect::<Vec<_>>().into()
+/// A text in quotes.
+pub(super) fn quoted(text: &str) -> Value {
+    Value::from(text)
+}
+
+fn array<T: fmt::Display>(items: &[T]) -> Value {
+    items.iter().map(|item| Value::from(item.to_string())).collect::<Vec<_>>().into()
 }

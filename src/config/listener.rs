@@ -1,25 +1,21 @@
 //! From a `[[listener]]` table to raw values.
 
-use std::time::Duration;
-
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::accept;
 use super::http::listener::{RawHttp, http};
-use super::parse::socket_options;
 use super::report::Mistake;
 use super::schema::{
-    ADDRESSES_MAX, BACKLOG_RANGE, FLOW_TIMEOUT_RANGE, IDLE_TIMEOUT_RANGE, LINE_LIMIT_RANGE,
-    MAX_CONNECTIONS_RANGE, MAX_FLOWS_RANGE, MAX_PAYLOAD_RANGE, PROTOCOL_WORDS,
-    PROXY_HEADER_TIMEOUT_RANGE, Protocol, STEERING_WORDS, VALUE_MAX, VALUE_NAME_RANGE, VALUES_MAX,
-    WINDOW_RANGE,
+    ADDRESSES_MAX, PROTOCOL_WORDS, Protocol, VALUE_MAX, VALUE_NAME_RANGE, VALUES_MAX,
 };
 use super::section::{Field, Section};
 use super::sni::{self, RawSni};
 use super::tls::{self, LISTENER_TLS};
 use super::units::Size;
-use super::{FrameOptions, ListenAddress, Listener, ListenerService, UdpOptions, defaults};
+use super::{
+    FlowOptions, FrameOptions, LineOptions, ListenAddress, Listener, SocketOptions, UdpOptions,
+};
 
 /// A listener whose references are still names.
 #[derive(Debug)]
@@ -41,10 +37,9 @@ pub(super) struct ServiceKeys {
     pub(super) frame: FrameOptions,
     /// The topics of a frame server, by name.
     pub(super) topics: Option<Spanned<String>>,
-    pub(super) line_limit: u32,
+    pub(super) lines: LineOptions,
     pub(super) udp: UdpOptions,
-    pub(super) max_flows: u32,
-    pub(super) flow_timeout: Duration,
+    pub(super) flows: FlowOptions,
     pub(super) sni: RawSni,
     pub(super) http: RawHttp,
 }
@@ -66,16 +61,8 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
     } else {
         section.optional("upstream", accept::name)
     };
-    let max_connections =
-        section.optional("max_connections", |v| accept::whole(v, &MAX_CONNECTIONS_RANGE));
-    let idle_timeout =
-        section.optional("idle_timeout", |v| accept::duration(v, &IDLE_TIMEOUT_RANGE));
-    let accept_proxy_protocol = section.optional("accept_proxy_protocol", accept::boolean);
-    let proxy_header_timeout = section
-        .optional("proxy_header_timeout", |v| accept::duration(v, &PROXY_HEADER_TIMEOUT_RANGE));
-    let socket = socket_options(&mut section);
-    let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
-    let unix_mode = section.optional("unix_mode", accept::mode);
+    let socket = SocketOptions::read(&mut section);
+    let rest = Listener::read(&mut section);
     let tls = section.table("tls", LISTENER_TLS).map(tls::listener);
     let service = service_keys(&mut section);
     if protocol == Some(Protocol::Http) && !given.iter().any(|key| *key.get_ref() == "route") {
@@ -92,25 +79,11 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
         upstream: if is_misspelt { Field::Mistake } else { upstream },
         given,
         service,
-        rest: Listener {
-            name: String::new(),
-            listen: Vec::new(),
-            service: ListenerService::Echo,
-            max_connections: max_connections.or(defaults::MAX_CONNECTIONS),
-            idle_timeout: idle_timeout.or(defaults::IDLE_TIMEOUT),
-            accept_proxy_protocol: accept_proxy_protocol.or(defaults::ACCEPT_PROXY_PROTOCOL),
-            proxy_header_timeout: proxy_header_timeout.or(defaults::PROXY_HEADER_TIMEOUT),
-            socket,
-            backlog: backlog.or(defaults::BACKLOG),
-            unix_mode: unix_mode.or(defaults::UNIX_MODE),
-            tls: tls.map(Box::new),
-        },
+        rest: Listener { socket, tls: tls.map(Box::new), ..rest },
     }
 }
 
 fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
-    let window = section.optional("window", |v| accept::whole(v, &WINDOW_RANGE));
-    let max_payload = section.optional("max_payload", |v| accept::size(v, &MAX_PAYLOAD_RANGE));
     let values = values(section);
     let files = section.optional("files", |v| accept::path_unless(v, "off", accept::directory));
     let topics = section.optional("topics", |v| accept::unless(v, "off", accept::name)).value();
@@ -118,30 +91,14 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
         let span = topics.span();
         topics.into_inner().map(|name| Spanned::new(span, name))
     });
-    let line_limit = section.optional("line_limit", |v| accept::size(v, &LINE_LIMIT_RANGE));
-    let offload = section.optional("offload", accept::boolean);
-    let steering = section.optional("steering", |v| accept::choice(v, STEERING_WORDS));
-    let max_flows = section.optional("max_flows", |v| accept::whole(v, &MAX_FLOWS_RANGE));
-    let flow_timeout =
-        section.optional("flow_timeout", |v| accept::duration(v, &FLOW_TIMEOUT_RANGE));
     let sni = sni::options(section);
     let http = http(section);
     ServiceKeys {
-        frame: FrameOptions {
-            window: window.or(defaults::WINDOW),
-            max_payload: max_payload.or(defaults::MAX_PAYLOAD),
-            values,
-            files: files.or(None),
-            topics: None,
-        },
+        frame: FrameOptions { values, files: files.or(None), ..FrameOptions::read(section) },
         topics,
-        line_limit: line_limit.or(defaults::LINE_LIMIT),
-        udp: UdpOptions {
-            offload: offload.or(defaults::OFFLOAD),
-            steering: steering.or(defaults::STEERING),
-        },
-        max_flows: max_flows.or(defaults::MAX_FLOWS),
-        flow_timeout: flow_timeout.or(defaults::FLOW_TIMEOUT),
+        lines: LineOptions::read(section),
+        udp: UdpOptions::read(section),
+        flows: FlowOptions::read(section),
         sni,
         http,
     }

@@ -8,10 +8,22 @@
 //! Sizes are in bytes. The types here have next to no behaviour: each layer's constructor takes
 //! what it needs from them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde_json::json;
+use toml::Value;
+
+use self::kinds::{
+    Bool, Bytes, Choice, IpAddress, Own, PathUnless, Permissions, PowerOfTwo, Time, Unless, Whole,
+};
+use self::schema::{
+    BALANCE_WORDS, DAY, HOUR, KERNEL_TLS_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, MILLISECOND,
+    MINUTE, SECOND, SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS,
+};
+use self::table::table;
 
 pub use self::address::AddressError;
 pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
@@ -23,13 +35,16 @@ pub use self::http::{
     RetryOn, Route, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
     UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
 };
+pub use self::json_schema::json_schema;
 pub use self::place::{Finding, Place, report};
 pub use self::report::{Diagnostic, Report, Severity};
 pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
-    ExchangeOptions, FrameOptions, ListenerService, PoolOptions, Steering, UdpOptions,
+    ExchangeOptions, FlowOptions, FrameOptions, LineOptions, ListenerService, PoolOptions,
+    Steering, UdpOptions,
 };
 pub use self::sni::SniOptions;
+pub use self::table::KeyDescription;
 pub use self::tls::{
     CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
 };
@@ -38,10 +53,11 @@ pub use self::topics::{QueuePolicy, Topics};
 mod accept;
 mod address;
 mod check;
-pub mod defaults;
 mod difference;
 mod effective;
 mod http;
+mod json_schema;
+mod kinds;
 mod lint;
 mod listener;
 mod parse;
@@ -54,6 +70,7 @@ mod schema;
 mod section;
 mod services;
 mod sni;
+mod table;
 mod tls;
 mod topics;
 pub mod units;
@@ -99,63 +116,81 @@ pub struct Config {
     pub topics: Vec<Topics>,
 }
 
-/// `[runtime]`: workers, rings and buffers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Runtime {
-    /// How many workers run, each with its own ring.
-    pub workers: WorkerCount,
-    /// Whether each worker is pinned to its CPU.
-    pub pin: bool,
-    /// Submission entries of a ring: a power of two.
-    pub ring_entries: u32,
-    /// Completion entries of a ring: a power of two, at least twice `ring_entries`.
-    pub completion_entries: u32,
-    /// Receive buffers of a worker: a power of two.
-    pub buffers: u32,
-    /// Bytes of a receive buffer.
-    pub buffer_size: u32,
-    /// Bytes that one direction of a connection may move in one turn of its worker.
-    pub turn_budget: u32,
-    /// Bytes of memory that the compressors of a worker may take.
-    pub compression_memory: u64,
-    /// Bytes of memory that may wait for the slow peers of a worker's HTTP connections.
-    pub waiting_memory: u64,
-    /// Bytes of memory that the windows of a worker's WebSockets may take between messages.
-    pub websocket_takeover_memory: u64,
-    /// How long a shutdown waits for connections to end by themselves.
-    pub shutdown_timeout: Duration,
-    /// A worker with more than this times the mean of active connections hands new ones over to
-    /// others. `None`: never.
-    pub handoff_ratio: Option<f64>,
-    /// When bytes go through a pipe within the kernel instead of a buffer.
-    pub splice: SpliceOptions,
-    /// Whether the kernel encrypts.
-    pub kernel_tls: KernelTls,
-    /// Whether the configuration file is read again when it changes.
-    pub watch: bool,
-}
-
-impl Default for Runtime {
-    fn default() -> Self {
-        Self {
-            workers: WorkerCount::Auto,
-            pin: defaults::PIN,
-            ring_entries: defaults::RING_ENTRIES,
-            completion_entries: defaults::COMPLETION_ENTRIES,
-            buffers: defaults::BUFFERS,
-            buffer_size: defaults::BUFFER_SIZE,
-            turn_budget: defaults::TURN_BUDGET,
-            compression_memory: defaults::COMPRESSION_MEMORY,
-            waiting_memory: defaults::WAITING_MEMORY,
-            websocket_takeover_memory: defaults::WEBSOCKET_TAKEOVER_MEMORY,
-            shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
-            handoff_ratio: defaults::HANDOFF_RATIO,
-            splice: SpliceOptions::default(),
-            kernel_tls: defaults::KERNEL_TLS,
-            watch: defaults::WATCH,
+table! {
+    /// `[runtime]`: workers, rings and buffers.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Runtime {
+        /// How many workers run, each with its own ring; `"auto"`: one for each CPU that this
+        /// process may use.
+        "workers" workers: WorkerCount = WorkerCount::Auto, WORKERS;
+        /// Whether each worker is pinned to its CPU: where its caches are.
+        "pin" pin: bool = true, Bool;
+        /// Submission entries of a ring, a power of two: what one turn of a busy worker issues.
+        "ring_entries" ring_entries: u32 = 1024, PowerOfTwo(64..=32_768);
+        /// Completion entries of a ring, a power of two, at least twice `ring_entries`: room for
+        /// what arrives while a turn is worked on.
+        "completion_entries" completion_entries: u32 = 8192, PowerOfTwo(128..=65_536);
+        /// Receive buffers of a worker, a power of two: by default 4 MiB of them.
+        "buffers" buffers: u32 = 256, PowerOfTwo(16..=32_768);
+        /// Bytes of a receive buffer: the payload of one TLS record, ten full segments.
+        "buffer_size" buffer_size: u32 = 16 << 10, Bytes(1 << 10..=1 << 20);
+        /// Bytes that one direction of a connection may move in one turn of its worker.
+        "turn_budget" turn_budget: u32 = 1 << 20, Bytes(16 << 10..=16 << 20);
+        /// Bytes of memory that the compressors of a worker may take: by default some thirty long
+        /// answers at a time with full windows, or a hundred.
+        "compression_memory" compression_memory: u64 = 64 << 20, Bytes(0..=64 << 30);
+        /// Bytes of memory that may wait for the slow peers of a worker's HTTP connections: by
+        /// default a thousand of them at a time with all that may wait for one.
+        "waiting_memory" waiting_memory: u64 = 256 << 20, Bytes(1 << 20..=64 << 30);
+        /// Bytes of memory that the windows of a worker's WebSockets may take between messages: by
+        /// default some fifty sockets with full windows, 256 KiB to compress and 32 KiB to inflate.
+        "websocket_takeover_memory" websocket_takeover_memory: u64 = 16 << 20, Bytes(0..=64 << 30);
+        /// How long a shutdown waits for connections to end by themselves: by default the time that
+        /// service managers grant, too.
+        "shutdown_timeout" shutdown_timeout: Duration = Duration::from_secs(30),
+            Time(Duration::ZERO..=DAY);
+        /// A worker with more than this times the mean of active connections hands new ones over
+        /// to others. `None`: never.
+        "handoff_ratio" handoff_ratio: Option<f64> = Some(1.5), HANDOFF_RATIO;
+        /// Whether the kernel encrypts.
+        "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
+        /// Whether the configuration file is read again when it changes. A half-written file is
+        /// not to be read: by default a reload is asked for.
+        "watch" watch: bool = false, Bool;
+        .. {
+            /// When bytes go through a pipe within the kernel instead of a buffer.
+            splice: SpliceOptions = SpliceOptions::default();
         }
     }
 }
+
+const WORKERS: Own<WorkerCount> = Own {
+    accept: accept::workers,
+    write: |workers| match workers {
+        WorkerCount::Auto => Value::from("auto"),
+        WorkerCount::Fixed(count) => Value::from(u32::from(count.get())),
+    },
+    schema: || {
+        let (least, most) = schema::WORKERS_RANGE.into_inner();
+        json!({ "anyOf": [
+            { "const": "auto" },
+            { "type": "integer", "minimum": least, "maximum": most },
+        ] })
+    },
+};
+
+const HANDOFF_RATIO: Own<Option<f64>> = Own {
+    accept: accept::handoff_ratio,
+    write: |ratio| ratio.map_or_else(|| Value::from("off"), Value::from),
+    schema: || {
+        let (least, most) = schema::HANDOFF_RATIO_RANGE.into_inner();
+        json!({ "anyOf": [
+            { "const": "off" },
+            { "const": false },
+            { "type": "number", "minimum": least, "maximum": most },
+        ] })
+    },
+};
 
 /// The number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,31 +201,22 @@ pub enum WorkerCount {
     Fixed(NonZeroU16),
 }
 
-/// When a connection's bytes are moved with `splice`: the keys `splice*`, `pipe_size` and `pipes`
-/// of `[runtime]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpliceOptions {
-    /// `splice`: whether it is used at all.
-    pub mode: SpliceMode,
-    /// `splice_after`: bytes that one direction has moved before it may be promoted.
-    pub after: u64,
-    /// `splice_min_read`: bytes of a mean receive from which on a flow counts as bulk.
-    pub min_read: u32,
-    /// `pipe_size`: bytes that a pipe holds.
-    pub pipe_size: u32,
-    /// `pipes`: empty pipes that a worker keeps.
-    pub pipes: u32,
-}
-
-impl Default for SpliceOptions {
-    fn default() -> Self {
-        Self {
-            mode: defaults::SPLICE,
-            after: defaults::SPLICE_AFTER,
-            min_read: defaults::SPLICE_MIN_READ,
-            pipe_size: defaults::PIPE_SIZE,
-            pipes: defaults::PIPES,
-        }
+table! {
+    /// When a connection's bytes are moved with `splice`: the keys `splice*`, `pipe_size` and
+    /// `pipes` of `[runtime]`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SpliceOptions {
+        /// Whether `splice` is used at all.
+        "splice" mode: SpliceMode = SpliceMode::Auto, Choice(SPLICE_WORDS);
+        /// Bytes that one direction has moved before it may be promoted: by default what pays for
+        /// the setup of a pipe.
+        "splice_after" after: u64 = 256 << 10, Bytes(0..=1 << 30);
+        /// Bytes of a mean receive from which on a flow counts as bulk: by default a full buffer.
+        "splice_min_read" min_read: u32 = 16 << 10, Bytes(1 << 10..=1 << 20);
+        /// Bytes that a pipe holds: by default what the kernel grants without privileges.
+        "pipe_size" pipe_size: u32 = 1 << 20, Bytes(64 << 10..=16 << 20);
+        /// Empty pipes that a worker keeps.
+        "pipes" pipes: u32 = 64, Whole(0..=4096);
     }
 }
 
@@ -212,49 +238,35 @@ pub enum KernelTls {
     Off,
 }
 
-/// `[admin]`: the HTTP endpoint for metrics and health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Whether it is served.
-    pub enabled: bool,
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// The file with the tokens that requests need which change something. `None`: nothing can be
-    /// changed.
-    pub token_file: Option<PathBuf>,
-    /// How it speaks TLS, if it does.
-    pub tls: Option<Box<ListenerTls>>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            enabled: defaults::ADMIN_ENABLED,
-            listen: defaults::ADMIN_LISTEN,
-            token_file: defaults::ADMIN_TOKEN_FILE,
-            tls: None,
+table! {
+    /// `[admin]`: the HTTP endpoint for metrics and health.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Admin {
+        /// Whether it is served.
+        "enabled" enabled: bool = cfg!(feature = "admin"), Bool;
+        /// Where it listens: by default on this machine only.
+        "listen" listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901),
+            IpAddress;
+        /// The file with the tokens that requests need which change something. `None`: nothing can
+        /// be changed.
+        "token_file" token_file: Option<PathBuf> = None, PathUnless("off", "the path of a file");
+        .. {
+            /// How it speaks TLS, if it does.
+            tls: Option<Box<ListenerTls>> = None;
         }
     }
 }
 
-/// `[log]`: what is logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// The form of a line.
-    pub format: LogFormat,
-    /// The least severe level that is written.
-    pub level: LogLevel,
-    /// Whether each connection writes one line when it ends.
-    pub access: bool,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: defaults::LOG_FORMAT,
-            level: defaults::LOG_LEVEL,
-            access: defaults::LOG_ACCESS,
-        }
+table! {
+    /// `[log]`: what is logged, and how.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Log {
+        /// The form of a line.
+        "format" format: LogFormat = LogFormat::Auto, Choice(LOG_FORMAT_WORDS);
+        /// The least severe level that is written.
+        "level" level: LogLevel = LogLevel::Info, Choice(LOG_LEVEL_WORDS);
+        /// Whether each connection writes one line when it ends: a cost that somebody has to want.
+        "access" access: bool = false, Bool;
     }
 }
 
@@ -316,33 +328,42 @@ impl LogLevel {
     }
 }
 
-/// `[[listener]]`: what accepts connections, and what is done with them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// Its name in logs and metrics, unique among listeners.
-    pub name: String,
-    /// Where it listens: one address or more.
-    pub listen: Vec<ListenAddress>,
-    /// What is done with a connection or a datagram: the key `protocol`, and those of its own.
-    pub service: ListenerService,
-    /// Connections at a time, in the whole process. This and what only connections have is at its
-    /// default for UDP.
-    pub max_connections: u32,
-    /// How long nothing may move on a connection before it is closed. At its default for HTTP,
-    /// which has timeouts of its own.
-    pub idle_timeout: Duration,
-    /// Whether a client must start with a PROXY protocol header, version 1 or 2.
-    pub accept_proxy_protocol: bool,
-    /// How long that header may take.
-    pub proxy_header_timeout: Duration,
-    /// Options of the accepted sockets; of those that listen, for UDP.
-    pub socket: SocketOptions,
-    /// Connections that may wait to be accepted, per listening socket.
-    pub backlog: u32,
-    /// The permissions of the files of Unix sockets.
-    pub unix_mode: u32,
-    /// How its connections speak TLS, if they do.
-    pub tls: Option<Box<ListenerTls>>,
+table! {
+    /// `[[listener]]`: what accepts connections, and what is done with them.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Listener {
+        /// Connections at a time, in the whole process. This and what only connections have is at
+        /// its default for UDP.
+        "max_connections" max_connections: u32 = 10_000, Whole(1..=10_000_000);
+        /// How long nothing may move on a connection before it is closed. At its default for HTTP,
+        /// which has timeouts of its own.
+        "idle_timeout" idle_timeout: Duration = Duration::from_secs(600),
+            Time(MILLISECOND..=DAY.saturating_mul(7));
+        /// Whether a client must start with a PROXY protocol header, version 1 or 2. A header from
+        /// just anybody would be believed.
+        "accept_proxy_protocol" accept_proxy_protocol: bool = false, Bool;
+        /// How long that header may take.
+        "proxy_header_timeout" proxy_header_timeout: Duration = Duration::from_secs(10),
+            Time(MILLISECOND..=HOUR);
+        /// Connections that may wait to be accepted, per listening socket: by default the kernel's
+        /// own limit (`net.core.somaxconn`).
+        "backlog" backlog: u32 = 4096, Whole(1..=65_535);
+        /// The permissions of the files of Unix sockets: by default owner and group may connect.
+        "unix_mode" unix_mode: u32 = 0o660, Permissions;
+        .. {
+            /// Its name in logs and metrics, unique among listeners.
+            name: String = String::new();
+            /// Where it listens: one address or more.
+            listen: Vec<ListenAddress> = Vec::new();
+            /// What is done with a connection or a datagram: the key `protocol`, and those of its
+            /// own.
+            service: ListenerService = ListenerService::Echo;
+            /// Options of the accepted sockets; of those that listen, for UDP.
+            socket: SocketOptions = SocketOptions::default();
+            /// How its connections speak TLS, if they do.
+            tls: Option<Box<ListenerTls>> = None;
+        }
+    }
 }
 
 impl Listener {
@@ -362,32 +383,39 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// `[upstream.NAME]`: a group of servers, one of which gets each connection, flow or request.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
-    /// Its name in logs and metrics, unique among upstreams.
-    pub name: String,
-    /// Its servers: one or more, all different.
-    pub servers: Vec<ServerAddress>,
-    /// How a server is chosen.
-    pub balance: Balance,
-    /// How long one try to connect may take.
-    pub connect_timeout: Duration,
-    /// Further tries: of other servers when a connect fails, and of a request in frames or of
-    /// HTTP.
-    pub retries: u32,
-    /// The header that a server gets first.
-    pub send_proxy_protocol: SendProxyProtocol,
-    /// Options of the sockets to the servers.
-    pub socket: SocketOptions,
-    /// The connections that frame and HTTP proxies keep.
-    pub pool: PoolOptions,
-    /// One request of a frame or HTTP proxy with its answer.
-    pub exchange: ExchangeOptions,
-    /// How servers are chosen, checked and ejected, and what only HTTP proxies use.
-    pub http: HttpUpstream,
-    /// How its servers are spoken to by TLS, if they are.
-    pub tls: Option<Box<UpstreamTls>>,
+table! {
+    /// `[upstream.NAME]`: a group of servers, one of which gets each connection, flow or request.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Upstream {
+        /// How a server is chosen.
+        "balance" balance: Balance = Balance::RoundRobin, Choice(BALANCE_WORDS);
+        /// How long one try to connect may take: by default room for one lost SYN and its second
+        /// try.
+        "connect_timeout" connect_timeout: Duration = Duration::from_secs(3),
+            Time(MILLISECOND..=MINUTE.saturating_mul(10));
+        /// Further tries: of other servers when a connect fails, and of a request in frames or of
+        /// HTTP.
+        "retries" retries: u32 = 1, Whole(0..=16);
+        /// The header that a server gets first.
+        "send_proxy_protocol" send_proxy_protocol: SendProxyProtocol = SendProxyProtocol::Off,
+            Choice(SEND_PROXY_PROTOCOL_WORDS);
+        .. {
+            /// Its name in logs and metrics, unique among upstreams.
+            name: String = String::new();
+            /// Its servers: one or more, all different.
+            servers: Vec<ServerAddress> = Vec::new();
+            /// Options of the sockets to the servers.
+            socket: SocketOptions = SocketOptions::default();
+            /// The connections that frame and HTTP proxies keep.
+            pool: PoolOptions = PoolOptions::default();
+            /// One request of a frame or HTTP proxy with its answer.
+            exchange: ExchangeOptions = ExchangeOptions::default();
+            /// How servers are chosen, checked and ejected, and what only HTTP proxies use.
+            http: HttpUpstream = HttpUpstream::default();
+            /// How its servers are spoken to by TLS, if they are.
+            tls: Option<Box<UpstreamTls>> = None;
+        }
+    }
 }
 
 /// Where a server is.
@@ -439,29 +467,22 @@ pub enum SendProxyProtocol {
     V2,
 }
 
-/// Options of connected sockets, on either side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketOptions {
-    /// `TCP_NODELAY`: whether small segments go out at once.
-    pub nodelay: bool,
-    /// The idle time before the first keepalive probe. `None`: no probes.
-    pub keepalive: Option<Duration>,
-    /// Bytes of the kernel's receive buffer. `None`: the kernel tunes it.
-    pub receive_buffer: Option<u32>,
-    /// Bytes of the kernel's send buffer. `None`: the kernel tunes it.
-    pub send_buffer: Option<u32>,
-}
-
-impl Default for SocketOptions {
-    fn default() -> Self {
-        Self {
-            nodelay: defaults::NODELAY,
-            keepalive: defaults::KEEPALIVE,
-            receive_buffer: defaults::SOCKET_BUFFER,
-            send_buffer: defaults::SOCKET_BUFFER,
-        }
+table! {
+    /// Options of connected sockets, on either side.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SocketOptions {
+        /// `TCP_NODELAY`: whether small segments go out at once. A proxy must not add delay.
+        "nodelay" nodelay: bool = true, Bool;
+        /// The idle time before the first keepalive probe. `None`: no probes.
+        "keepalive" keepalive: Option<Duration> = Some(MINUTE), Unless("off", Time(SECOND..=DAY));
+        /// Bytes of the kernel's receive buffer. `None`: the kernel tunes it.
+        "receive_buffer" receive_buffer: Option<u32> = None, SOCKET_BUFFER;
+        /// Bytes of the kernel's send buffer. `None`: the kernel tunes it.
+        "send_buffer" send_buffer: Option<u32> = None, SOCKET_BUFFER;
     }
 }
+
+const SOCKET_BUFFER: Unless<Bytes<u32>> = Unless("auto", Bytes(4 << 10..=256 << 20));
 
 #[cfg(test)]
 mod tests {

@@ -9,18 +9,12 @@ use toml::de::{DeTable, DeValue};
 use super::accept;
 use super::listener::{RawListener, listener};
 use super::report::Mistake;
-use super::schema::{
-    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, COMPRESSION_MEMORY_RANGE,
-    KEEPALIVE_RANGE, KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS,
-    PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE,
-    SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS,
-    TAKEOVER_MEMORY_RANGE, TURN_BUDGET_RANGE, UPSTREAM, WAITING_MEMORY_RANGE,
-};
-use super::section::{Section, later};
+use super::schema::{ADMIN, LISTENER, LOG, RUNTIME, UPSTREAM};
+use super::section::Section;
 use super::tls::{self, ADMIN_TLS};
 use super::topics::{TOPICS, topics};
 use super::upstream::{RawUpstream, upstreams};
-use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Topics, WorkerCount, defaults};
+use super::{Admin, Log, Runtime, SpliceOptions, Topics};
 
 /// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
 /// configuration.
@@ -138,107 +132,22 @@ fn listener_tables<'i>(root: &mut Section<'i, '_>) -> Vec<Spanned<DeValue<'i>>> 
 }
 
 fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
-    let size = accept::size::<u32>;
-    let workers = section.optional("workers", accept::workers);
-    let pin = section.optional("pin", accept::boolean);
-    let ring_entries =
-        section.optional("ring_entries", |v| accept::power_of_two(v, &RING_ENTRIES_RANGE));
-    let completion_entries = section
-        .optional("completion_entries", |v| accept::power_of_two(v, &COMPLETION_ENTRIES_RANGE));
-    let rings = later(&ring_entries, &completion_entries);
-    let buffers = section.optional("buffers", |v| accept::power_of_two(v, &BUFFERS_RANGE));
-    let buffer_size = section.optional("buffer_size", |v| size(v, &BUFFER_SIZE_RANGE));
-    let turn_budget = section.optional("turn_budget", |v| size(v, &TURN_BUDGET_RANGE));
-    let compression_memory =
-        section.optional("compression_memory", |v| accept::size(v, &COMPRESSION_MEMORY_RANGE));
-    let waiting_memory =
-        section.optional("waiting_memory", |v| accept::size(v, &WAITING_MEMORY_RANGE));
-    let takeover_memory =
-        section.optional("websocket_takeover_memory", |v| accept::size(v, &TAKEOVER_MEMORY_RANGE));
-    let shutdown_timeout =
-        section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
-    let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
-    let splice = splice_options(&mut section);
-    let kernel_tls = section.optional("kernel_tls", |v| accept::choice(v, KERNEL_TLS_WORDS));
-    let watch = section.optional("watch", accept::boolean);
+    let splice = SpliceOptions::read(&mut section);
+    let runtime = Runtime { splice, ..Runtime::read(&mut section) };
+    let rings = section.later("ring_entries", "completion_entries");
     section.finish();
-    let runtime = Runtime {
-        workers: workers.or(WorkerCount::Auto),
-        pin: pin.or(defaults::PIN),
-        ring_entries: ring_entries.or(defaults::RING_ENTRIES),
-        completion_entries: completion_entries.or(defaults::COMPLETION_ENTRIES),
-        buffers: buffers.or(defaults::BUFFERS),
-        buffer_size: buffer_size.or(defaults::BUFFER_SIZE),
-        turn_budget: turn_budget.or(defaults::TURN_BUDGET),
-        compression_memory: compression_memory.or(defaults::COMPRESSION_MEMORY),
-        waiting_memory: waiting_memory.or(defaults::WAITING_MEMORY),
-        websocket_takeover_memory: takeover_memory.or(defaults::WEBSOCKET_TAKEOVER_MEMORY),
-        shutdown_timeout: shutdown_timeout.or(defaults::SHUTDOWN_TIMEOUT),
-        handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
-        splice,
-        kernel_tls: kernel_tls.or(defaults::KERNEL_TLS),
-        watch: watch.or(defaults::WATCH),
-    };
     (runtime, rings)
 }
 
-fn splice_options(section: &mut Section<'_, '_>) -> SpliceOptions {
-    let mode = section.optional("splice", |v| accept::choice(v, SPLICE_WORDS));
-    let after = section.optional("splice_after", |v| accept::size(v, &SPLICE_AFTER_RANGE));
-    let min_read = section.optional("splice_min_read", |v| accept::size(v, &SPLICE_MIN_READ_RANGE));
-    let pipe_size = section.optional("pipe_size", |v| accept::size(v, &PIPE_SIZE_RANGE));
-    let pipes = section.optional("pipes", |v| accept::whole(v, &PIPES_RANGE));
-    SpliceOptions {
-        mode: mode.or(defaults::SPLICE),
-        after: after.or(defaults::SPLICE_AFTER),
-        min_read: min_read.or(defaults::SPLICE_MIN_READ),
-        pipe_size: pipe_size.or(defaults::PIPE_SIZE),
-        pipes: pipes.or(defaults::PIPES),
-    }
-}
-
 fn admin(mut section: Section<'_, '_>) -> Admin {
-    let enabled = section.optional("enabled", accept::boolean);
-    let listen = section.optional("listen", accept::ip_address);
-    let token_file = section.optional("token_file", |v| {
-        accept::path_unless(v, "off", |v| accept::path(v, "the path of a file"))
-    });
     let tls = section.table("tls", ADMIN_TLS).map(tls::listener);
+    let admin = Admin { tls: tls.map(Box::new), ..Admin::read(&mut section) };
     section.finish();
-    Admin {
-        tls: tls.map(Box::new),
-        enabled: enabled.or(defaults::ADMIN_ENABLED),
-        listen: listen.or(defaults::ADMIN_LISTEN),
-        token_file: token_file.or(defaults::ADMIN_TOKEN_FILE),
-    }
+    admin
 }
 
 fn log(mut section: Section<'_, '_>) -> Log {
-    let format = section.optional("format", |v| accept::choice(v, LOG_FORMAT_WORDS));
-    let level = section.optional("level", |v| accept::choice(v, LOG_LEVEL_WORDS));
-    let access = section.optional("access", accept::boolean);
+    let log = Log::read(&mut section);
     section.finish();
-    Log {
-        format: format.or(defaults::LOG_FORMAT),
-        level: level.or(defaults::LOG_LEVEL),
-        access: access.or(defaults::LOG_ACCESS),
-    }
-}
-
-/// The options of sockets, of a listener or an upstream.
-pub(super) fn socket_options(section: &mut Section<'_, '_>) -> SocketOptions {
-    let buffer =
-        |v: &DeValue<'_>| accept::unless(v, "auto", |v| accept::size(v, &SOCKET_BUFFER_RANGE));
-    let nodelay = section.optional("nodelay", accept::boolean);
-    let keepalive = section.optional("keepalive", |v| {
-        accept::unless(v, "off", |v| accept::duration(v, &KEEPALIVE_RANGE))
-    });
-    let receive_buffer = section.optional("receive_buffer", buffer);
-    let send_buffer = section.optional("send_buffer", buffer);
-    SocketOptions {
-        nodelay: nodelay.or(defaults::NODELAY),
-        keepalive: keepalive.or(defaults::KEEPALIVE),
-        receive_buffer: receive_buffer.or(defaults::SOCKET_BUFFER),
-        send_buffer: send_buffer.or(defaults::SOCKET_BUFFER),
-    }
+    log
 }

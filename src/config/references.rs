@@ -151,14 +151,13 @@ fn service(
         Protocol::Udp => target.map(|upstream| ListenerService::Udp {
             upstream,
             options: keys.udp,
-            max_flows: keys.max_flows,
-            flow_timeout: keys.flow_timeout,
+            flows: keys.flows,
         }),
         Protocol::UdpEcho => Some(ListenerService::UdpEcho { options: keys.udp }),
         Protocol::Frame => {
             Some(ListenerService::Frame { upstream: target, options: keys.frame.clone() })
         }
-        Protocol::Messages => Some(ListenerService::Messages { line_limit: keys.line_limit }),
+        Protocol::Messages => Some(ListenerService::Messages(keys.lines)),
         Protocol::Sni => {
             let options = keys.sni.resolve(targets);
             options.map(|options| ListenerService::Sni { upstream: target, options })

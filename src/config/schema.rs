@@ -12,8 +12,10 @@ use super::http::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
 use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
 use super::topics::TOPICS;
 use super::{
-    Balance, KernelTls, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
-    Steering,
+    AccessLists, Admin, Balance, ExchangeOptions, FlowOptions, FrameOptions, Http2Options,
+    HttpOptions, HttpUpstream, KernelTls, LineOptions, Listener, ListenerService, Log, LogFormat,
+    LogLevel, PoolOptions, Runtime, SendProxyProtocol, SniOptions, SocketOptions, SpliceMode,
+    SpliceOptions, Steering, UdpOptions, Upstream,
 };
 
 /// The keys of one table of the file.
@@ -56,102 +58,60 @@ pub(super) const ROOT: TableKeys = TableKeys {
     keys: &["runtime", "admin", "log", "listener", "upstream", "topics"],
 };
 
-pub(super) const RUNTIME: TableKeys = TableKeys {
-    table: "[runtime]",
-    keys: &[
-        "workers",
-        "pin",
-        "ring_entries",
-        "completion_entries",
-        "buffers",
-        "buffer_size",
-        "turn_budget",
-        "compression_memory",
-        "waiting_memory",
-        "websocket_takeover_memory",
-        "shutdown_timeout",
-        "handoff_ratio",
-        "splice",
-        "splice_after",
-        "splice_min_read",
-        "pipe_size",
-        "pipes",
-        "kernel_tls",
-        "watch",
-    ],
-};
+/// All keys of some groups, one after the other.
+pub(super) const fn join<const N: usize>(groups: &[&'static [&'static str]]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let (mut group, mut at) = (0, 0);
+    while group < groups.len() {
+        let mut key = 0;
+        while key < groups[group].len() {
+            all[at] = groups[group][key];
+            (at, key) = (at + 1, key + 1);
+        }
+        group += 1;
+    }
+    all
+}
+
+/// The keys of a table, which are those of some groups.
+macro_rules! keys {
+    ($($group:expr),+ $(,)?) => {{
+        const ALL: [&str; 0 $( + $group.len() )+] = $crate::config::schema::join(&[$($group),+]);
+        &ALL
+    }};
+}
+
+pub(super) use keys;
+
+pub(super) const RUNTIME: TableKeys =
+    TableKeys { table: "[runtime]", keys: keys![Runtime::KEYS, SpliceOptions::KEYS] };
 
 pub(super) const ADMIN: TableKeys =
-    TableKeys { table: "[admin]", keys: &["enabled", "listen", "token_file", "tls"] };
+    TableKeys { table: "[admin]", keys: keys![Admin::KEYS, &["tls"]] };
 
-pub(super) const LOG: TableKeys =
-    TableKeys { table: "[log]", keys: &["format", "level", "access"] };
+pub(super) const LOG: TableKeys = TableKeys { table: "[log]", keys: Log::KEYS };
+
+/// Of proxies by name.
+const SNI_KEYS: &[&str] = keys![&["names"], SniOptions::KEYS];
+/// The keys of a frame listener without an upstream.
+pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files", "topics"];
 
 pub(super) const LISTENER: TableKeys = TableKeys {
     table: "[[listener]]",
-    keys: &[
-        "name",
-        "listen",
-        "protocol",
-        "upstream",
-        "max_connections",
-        "idle_timeout",
-        "accept_proxy_protocol",
-        "proxy_header_timeout",
-        "nodelay",
-        "keepalive",
-        "backlog",
-        "receive_buffer",
-        "send_buffer",
-        "unix_mode",
-        "window",
-        "max_payload",
-        "values",
-        "files",
-        "topics",
-        "line_limit",
-        "offload",
-        "steering",
-        "max_flows",
-        "flow_timeout",
-        "names",
-        "hello_timeout",
-        "hellos_max",
-        "head_size_max",
-        "fields_max",
-        "target_size_max",
-        "body_max",
-        "head_timeout",
-        "body_timeout",
-        "body_rate_min",
-        "write_timeout",
-        "write_rate_min",
-        "keepalive_timeout",
-        "keepalive_requests",
-        "keepalive_max_age",
-        "tunnel_timeout",
-        "half_close",
-        "server_header",
-        "reason_header",
-        "forwarded",
-        "trusted_proxies",
-        "underscore_headers",
-        "request_id_header",
-        "http2",
-        "http2_streams_max",
-        "http2_window_max",
-        "http2_cookie_parts_max",
-        "http2_continuations_max",
-        "http2_resets_max",
-        "http2_forced_resets_max",
-        "http2_control_frames_max",
-        "http2_empty_frames_max",
-        "source_connections_max",
-        "allow",
-        "deny",
-        "access_log",
-        "route",
-        "tls",
+    keys: keys![
+        &["name", "listen", "protocol", "upstream"],
+        Listener::KEYS,
+        SocketOptions::KEYS,
+        FrameOptions::KEYS,
+        FRAME_SERVER_KEYS,
+        LineOptions::KEYS,
+        UdpOptions::KEYS,
+        FlowOptions::KEYS,
+        SNI_KEYS,
+        HttpOptions::KEYS,
+        Http2Options::KEYS,
+        AccessLists::KEYS,
+        &["access_log", "route", "tls"],
     ],
 };
 
@@ -184,95 +144,27 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
         &["idle_timeout"],
         &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Sni],
     ),
-    (&["names", "hello_timeout", "hellos_max"], &[Protocol::Sni]),
-    (&["window", "max_payload", "values", "files", "topics"], &[Protocol::Frame]),
-    (&["line_limit"], &[Protocol::Messages]),
-    (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
-    (&["max_flows", "flow_timeout"], &[Protocol::Udp]),
+    (SNI_KEYS, &[Protocol::Sni]),
+    (keys![FrameOptions::KEYS, FRAME_SERVER_KEYS], &[Protocol::Frame]),
+    (LineOptions::KEYS, &[Protocol::Messages]),
+    (UdpOptions::KEYS, &[Protocol::Udp, Protocol::UdpEcho]),
+    (FlowOptions::KEYS, &[Protocol::Udp]),
     (
-        &[
-            "head_size_max",
-            "fields_max",
-            "target_size_max",
-            "body_max",
-            "head_timeout",
-            "body_timeout",
-            "body_rate_min",
-            "write_timeout",
-            "write_rate_min",
-            "keepalive_timeout",
-            "keepalive_requests",
-            "keepalive_max_age",
-            "tunnel_timeout",
-            "half_close",
-            "server_header",
-            "reason_header",
-            "forwarded",
-            "trusted_proxies",
-            "underscore_headers",
-            "request_id_header",
-            "http2",
-            "http2_streams_max",
-            "http2_window_max",
-            "http2_cookie_parts_max",
-            "http2_continuations_max",
-            "http2_resets_max",
-            "http2_forced_resets_max",
-            "http2_control_frames_max",
-            "http2_empty_frames_max",
-            "source_connections_max",
-            "allow",
-            "deny",
-            "access_log",
-            "route",
-        ],
+        keys![HttpOptions::KEYS, Http2Options::KEYS, AccessLists::KEYS, &["access_log", "route"],],
         &[Protocol::Http],
     ),
 ];
 
-/// The keys of a frame listener without an upstream.
-pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files", "topics"];
-
 pub(super) const UPSTREAM: TableKeys = TableKeys {
     table: "[upstream.NAME]",
-    keys: &[
-        "servers",
-        "balance",
-        "connect_timeout",
-        "retries",
-        "send_proxy_protocol",
-        "nodelay",
-        "keepalive",
-        "receive_buffer",
-        "send_buffer",
-        "pool_max",
-        "pool_min_idle",
-        "pool_idle_timeout",
-        "pool_max_age",
-        "pool_queue",
-        "pool_queue_timeout",
-        "streams_max",
-        "request_timeout",
-        "retry_backoff",
-        "retry_backoff_max",
-        "retry_budget",
-        "slow_start",
-        "retry_on",
-        "retry_body_max",
-        "try_timeout",
-        "hedge_after",
-        "hedge_calls",
-        "first_byte_timeout",
-        "response_idle_timeout",
-        "requests_max",
-        "retries_max",
-        "protocol",
-        "host_header",
-        "panic_ratio",
-        "health",
-        "eject",
-        "hash_on",
-        "tls",
+    keys: keys![
+        &["servers"],
+        Upstream::KEYS,
+        SocketOptions::KEYS,
+        PoolOptions::KEYS,
+        ExchangeOptions::KEYS,
+        HttpUpstream::KEYS,
+        &["health", "eject", "hash_on", "tls"],
     ],
 };
 
@@ -285,22 +177,8 @@ const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
         &[Protocol::Tcp, Protocol::Frame, Protocol::Sni, Protocol::Http],
     ),
     (&["tls"], &[Protocol::Tcp, Protocol::Frame, Protocol::Http]),
-    (
-        &[
-            "pool_max",
-            "pool_min_idle",
-            "pool_idle_timeout",
-            "pool_max_age",
-            "pool_queue",
-            "pool_queue_timeout",
-            "retry_backoff",
-            "retry_backoff_max",
-            "retry_budget",
-        ],
-        &[Protocol::Frame, Protocol::Http],
-    ),
-    (&["streams_max"], &[Protocol::Frame, Protocol::Http]),
     (&["request_timeout"], &[Protocol::Frame]),
+    (keys![PoolOptions::KEYS, ExchangeOptions::KEYS], &[Protocol::Frame, Protocol::Http]),
     (
         &[
             "retry_on",
@@ -364,7 +242,7 @@ impl Protocol {
             ListenerService::Udp { .. } => Self::Udp,
             ListenerService::UdpEcho { .. } => Self::UdpEcho,
             ListenerService::Frame { .. } => Self::Frame,
-            ListenerService::Messages { .. } => Self::Messages,
+            ListenerService::Messages(_) => Self::Messages,
             ListenerService::Sni { .. } => Self::Sni,
             ListenerService::Http(_) => Self::Http,
         }
@@ -466,50 +344,9 @@ pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) const WORKERS_RANGE: RangeInclusive<u16> = 1..=1024;
-pub(super) const RING_ENTRIES_RANGE: RangeInclusive<u32> = 64..=32_768;
-pub(super) const COMPLETION_ENTRIES_RANGE: RangeInclusive<u32> = 128..=65_536;
 /// Completion entries for one submission entry, at least: as the kernel has it unless told.
 pub(super) const COMPLETIONS_PER_SUBMISSION: u32 = 2;
-pub(super) const BUFFERS_RANGE: RangeInclusive<u32> = 16..=32_768;
-pub(super) const BUFFER_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
-pub(super) const TURN_BUDGET_RANGE: RangeInclusive<u32> = 16 << 10..=16 << 20;
-pub(super) const COMPRESSION_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
-pub(super) const TAKEOVER_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
-pub(super) const WAITING_MEMORY_RANGE: RangeInclusive<u64> = 1 << 20..=64 << 30;
-pub(super) const SHUTDOWN_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const HANDOFF_RATIO_RANGE: RangeInclusive<f64> = 1.0..=100.0;
-pub(super) const SPLICE_AFTER_RANGE: RangeInclusive<u64> = 0..=1 << 30;
-pub(super) const SPLICE_MIN_READ_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
-pub(super) const PIPE_SIZE_RANGE: RangeInclusive<u32> = 64 << 10..=16 << 20;
-pub(super) const PIPES_RANGE: RangeInclusive<u32> = 0..=4096;
-pub(super) const MAX_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=10_000_000;
-pub(super) const IDLE_TIMEOUT_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=Duration::from_secs(7 * 86_400);
-pub(super) const PROXY_HEADER_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-pub(super) const BACKLOG_RANGE: RangeInclusive<u32> = 1..=65_535;
-pub(super) const KEEPALIVE_RANGE: RangeInclusive<Duration> = SECOND..=DAY;
-pub(super) const SOCKET_BUFFER_RANGE: RangeInclusive<u32> = 4 << 10..=256 << 20;
-pub(super) const CONNECT_TIMEOUT_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=MINUTE.saturating_mul(10);
-pub(super) const RETRIES_RANGE: RangeInclusive<u32> = 0..=16;
-pub(super) const WINDOW_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
-pub(super) const MAX_PAYLOAD_RANGE: RangeInclusive<u16> = 64..=u16::MAX;
-pub(super) const LINE_LIMIT_RANGE: RangeInclusive<u32> = 128..=16 << 20;
-pub(super) const MAX_FLOWS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const FLOW_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const POOL_MAX_RANGE: RangeInclusive<u32> = 1..=100_000;
-pub(super) const POOL_MIN_IDLE_RANGE: RangeInclusive<u32> = 0..=1000;
-pub(super) const POOL_IDLE_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const POOL_MAX_AGE_RANGE: RangeInclusive<Duration> = SECOND..=DAY.saturating_mul(7);
-pub(super) const POOL_QUEUE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const POOL_QUEUE_TIMEOUT_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=MINUTE.saturating_mul(10);
-pub(super) const STREAMS_MAX_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
-pub(super) const REQUEST_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const RETRY_BACKOFF_RANGE: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
-pub(super) const RETRY_BACKOFF_MAX_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=MINUTE.saturating_mul(10);
-pub(super) const RETRY_BUDGET_RANGE: RangeInclusive<f64> = 0.0..=1.0;
 /// Entries of `values`.
 pub(super) const VALUES_MAX: usize = 1024;
 /// Bytes of a name in `values`: what one byte can count.

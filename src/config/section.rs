@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::accept::{self, Fault};
+use super::kinds::Kind;
 use super::report::Mistake;
 use super::schema::{ROOT, TableKeys};
 
@@ -63,6 +64,8 @@ pub(super) struct Section<'i, 'm> {
     is_table: bool,
     entries: DeTable<'i>,
     missing: Vec<Missing>,
+    /// Where keys of tables were set; `None` for one that was a mistake.
+    places: Vec<(&'static str, Option<Range<usize>>)>,
     mistakes: &'m mut Vec<Mistake>,
 }
 
@@ -102,6 +105,7 @@ impl<'i, 'm> Section<'i, 'm> {
             is_table,
             entries,
             missing: Vec::new(),
+            places: Vec::new(),
             mistakes,
         }
     }
@@ -167,6 +171,49 @@ impl<'i, 'm> Section<'i, 'm> {
             return Field::Nothing;
         };
         self.accept(key, &value, accept).map_or(Field::Mistake, Field::Value)
+    }
+
+    /// A key of a table, or what holds without it.
+    pub(super) fn key<K: Kind>(
+        &mut self,
+        key: &'static str,
+        kind: &K,
+        default: impl FnOnce() -> K::Value,
+    ) -> K::Value {
+        // Some tables have only some of the keys of a group.
+        if !self.keys.contains(&key) {
+            return default();
+        }
+        match kind.read(key, self) {
+            Field::Nothing => default(),
+            Field::Mistake => {
+                self.places.push((key, None));
+                default()
+            }
+            Field::Value(value) => {
+                self.places.push((key, Some(value.span())));
+                value.into_inner()
+            }
+        }
+    }
+
+    /// Where a key that was read by [`Self::key`] is set, if it could be read.
+    pub(super) fn place(&self, key: &str) -> Option<Range<usize>> {
+        self.places.iter().find(|(own, _)| *own == key)?.1.clone()
+    }
+
+    /// Whether a key that was read by [`Self::key`] was no mistake.
+    pub(super) fn is_good(&self, key: &str) -> bool {
+        !self.places.iter().any(|(own, place)| *own == key && place.is_none())
+    }
+
+    /// Where two such keys are set that are held against each other: the second, or the first if
+    /// only that is. `None` if neither is, or one could not be read.
+    pub(super) fn later(&self, first: &str, second: &str) -> Option<Range<usize>> {
+        if !self.is_good(first) || !self.is_good(second) {
+            return None;
+        }
+        self.place(second).or_else(|| self.place(first))
     }
 
     /// A key that must be there, as in the example.
@@ -340,7 +387,7 @@ impl<'i, 'm> Section<'i, 'm> {
     /// Reports the keys that are unknown and those that are missing. A missing key for which a
     /// misspelt one stands is one mistake, not two.
     pub(super) fn finish(self) {
-        let Self { title, keys, span, is_table, entries, mut missing, mistakes } = self;
+        let Self { title, keys, span, is_table, entries, mut missing, places: _, mistakes } = self;
         let list = keys.join(", ");
         for (key, _) in entries {
             let likely = accept::nearest(key.get_ref(), keys.iter().copied());

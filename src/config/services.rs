@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{HttpOptions, SniOptions, defaults};
+use super::kinds::{Bool, Bytes, Choice, Number, Time, Unless, Whole};
+use super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, STEERING_WORDS};
+use super::table::table;
+use super::{HttpOptions, SniOptions};
 
 /// What a listener does: the key `protocol`, and those that only some protocols have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +24,8 @@ pub enum ListenerService {
         upstream: usize,
         /// How datagrams are received and sent.
         options: UdpOptions,
-        /// `max_flows`: flows at a time, in the whole process.
-        max_flows: u32,
-        /// `flow_timeout`: how long nothing may move on a flow before it is forgotten.
-        flow_timeout: Duration,
+        /// How many flows there may be, and for how long.
+        flows: FlowOptions,
     },
     /// `"udp_echo"`: datagrams go back to where they came from.
     UdpEcho {
@@ -40,10 +41,10 @@ pub enum ListenerService {
         options: FrameOptions,
     },
     /// `"messages"`: one JSON message a line, answered by this process.
-    Messages {
-        /// `line_limit`: bytes of a line, at most.
-        line_limit: u32,
-    },
+    Messages(
+        /// What a client may send.
+        LineOptions,
+    ),
     /// `"sni"`: connections of TLS go to a server of the upstream of the name that the client asks
     /// for, as they are.
     Sni {
@@ -71,7 +72,7 @@ impl ListenerService {
             | Self::Udp { .. }
             | Self::UdpEcho { .. }
             | Self::Http(_)
-            | Self::Messages { .. }
+            | Self::Messages(_)
             | Self::Sni { .. } => None,
         }
     }
@@ -86,7 +87,7 @@ impl ListenerService {
             | Self::Udp { .. }
             | Self::UdpEcho { .. }
             | Self::Frame { .. }
-            | Self::Messages { .. }
+            | Self::Messages(_)
             | Self::Sni { .. } => None,
         }
     }
@@ -98,19 +99,19 @@ impl ListenerService {
         match self {
             Self::Tcp { upstream } | Self::Udp { upstream, .. } => Some(*upstream),
             Self::Frame { upstream, .. } | Self::Sni { upstream, .. } => *upstream,
-            Self::Echo | Self::UdpEcho { .. } | Self::Messages { .. } | Self::Http(_) => None,
+            Self::Echo | Self::UdpEcho { .. } | Self::Messages(_) | Self::Http(_) => None,
         }
     }
 
     /// Flows that it may have at a time, of a proxy of datagrams.
     pub(crate) const fn max_flows(&self) -> Option<u32> {
         match self {
-            Self::Udp { max_flows, .. } => Some(*max_flows),
+            Self::Udp { flows, .. } => Some(flows.max_flows),
             Self::Tcp { .. }
             | Self::Echo
             | Self::UdpEcho { .. }
             | Self::Frame { .. }
-            | Self::Messages { .. }
+            | Self::Messages(_)
             | Self::Sni { .. }
             | Self::Http(_) => None,
         }
@@ -126,7 +127,7 @@ impl ListenerService {
             | Self::Udp { .. }
             | Self::UdpEcho { .. }
             | Self::Frame { .. }
-            | Self::Messages { .. } => (None, None),
+            | Self::Messages(_) => (None, None),
         };
         let names = names.into_iter().flatten().map(|(_, index)| *index);
         routes.into_iter().flatten().chain(names).chain(self.upstream())
@@ -146,25 +147,42 @@ impl ListenerService {
             Self::Tcp { .. }
             | Self::Echo
             | Self::Frame { .. }
-            | Self::Messages { .. }
+            | Self::Messages(_)
             | Self::Sni { .. }
             | Self::Http(_) => false,
         }
     }
 }
 
-/// How a listener receives and sends datagrams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UdpOptions {
-    /// Whether the kernel passes many datagrams of a flow at once, in (GRO) and out (GSO).
-    pub offload: bool,
-    /// Which core gets a datagram.
-    pub steering: Steering,
+table! {
+    /// How a listener receives and sends datagrams.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct UdpOptions {
+        /// Whether the kernel passes many datagrams of a flow at once, in (GRO) and out (GSO): a
+        /// call for many costs little more than one for one.
+        "offload" offload: bool = true, Bool;
+        /// Which core gets a datagram: by default what holds with any network card.
+        "steering" steering: Steering = Steering::Flow, Choice(STEERING_WORDS);
+    }
 }
 
-impl Default for UdpOptions {
-    fn default() -> Self {
-        Self { offload: defaults::OFFLOAD, steering: defaults::STEERING }
+table! {
+    /// Flows of a proxy of datagrams.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct FlowOptions {
+        /// Flows at a time, in the whole process.
+        "max_flows" max_flows: u32 = 4096, Whole(1..=1_000_000);
+        /// How long nothing may move on a flow before it is forgotten.
+        "flow_timeout" timeout: Duration = MINUTE, Time(MILLISECOND..=DAY);
+    }
+}
+
+table! {
+    /// What clients of messages may send.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct LineOptions {
+        /// Bytes of a line, at most.
+        "line_limit" line_limit: u32 = 64 << 10, Bytes(128..=16 << 20);
     }
 }
 
@@ -177,89 +195,69 @@ pub enum Steering {
     Cpu,
 }
 
-/// What a connection of frames may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrameOptions {
-    /// Requests of one connection that may be open.
-    pub window: u16,
-    /// Bytes of the payload of one frame, at most.
-    pub max_payload: u16,
-    /// What a GET of a name gives, sorted by name. Empty for a proxy.
-    pub values: Vec<(String, String)>,
-    /// The directory whose files a GET gives. `None` for a proxy.
-    pub files: Option<PathBuf>,
-    /// The topics that clients publish to, by their index in `Config::topics`. `None` for a proxy.
-    pub topics: Option<usize>,
-}
-
-impl Default for FrameOptions {
-    fn default() -> Self {
-        Self {
-            window: defaults::WINDOW,
-            max_payload: defaults::MAX_PAYLOAD,
-            values: Vec::new(),
-            files: None,
-            topics: None,
+table! {
+    /// What a connection of frames may ask for.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct FrameOptions {
+        /// Requests of one connection that may be open: by default what covers a distant client at
+        /// some milliseconds a request.
+        "window" window: u16 = 256, Whole(1..=u16::MAX);
+        /// Bytes of the payload of one frame, at most: by default the most that a frame can carry.
+        "max_payload" max_payload: u16 = u16::MAX, Bytes(64..=u16::MAX);
+        .. {
+            /// What a GET of a name gives, sorted by name. Empty for a proxy.
+            values: Vec<(String, String)> = Vec::new();
+            /// The directory whose files a GET gives. `None` for a proxy.
+            files: Option<PathBuf> = None;
+            /// The topics that clients publish to, by their index in `Config::topics`. `None` for
+            /// a proxy.
+            topics: Option<usize> = None;
         }
     }
 }
 
-/// The connections that frame and HTTP proxies keep to the servers of an upstream: the keys
-/// `pool_*` and `streams_max`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolOptions {
-    /// `pool_max`: connections at a time, in the whole process.
-    pub max: u32,
-    /// `pool_min_idle`: idle connections that are kept, not above `max`.
-    pub min_idle: u32,
-    /// `pool_idle_timeout`: how long a connection beyond those may be idle before it is closed.
-    pub idle_timeout: Duration,
-    /// `pool_max_age`: how old a connection may be to get further requests. `None`: any age.
-    pub max_age: Option<Duration>,
-    /// `pool_queue`: exchanges that may wait for a connection.
-    pub queue: u32,
-    /// `pool_queue_timeout`: how long an exchange may wait for a connection.
-    pub queue_timeout: Duration,
-    /// `streams_max`: requests in flight on one connection, of a frame proxy.
-    pub streams_max: u16,
-}
-
-impl Default for PoolOptions {
-    fn default() -> Self {
-        Self {
-            max: defaults::POOL_MAX,
-            min_idle: defaults::POOL_MIN_IDLE,
-            idle_timeout: defaults::POOL_IDLE_TIMEOUT,
-            max_age: defaults::POOL_MAX_AGE,
-            queue: defaults::POOL_QUEUE,
-            queue_timeout: defaults::POOL_QUEUE_TIMEOUT,
-            streams_max: defaults::STREAMS_MAX,
-        }
+table! {
+    /// The connections that frame and HTTP proxies keep to the servers of an upstream: the keys
+    /// `pool_*` and `streams_max`.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct PoolOptions {
+        /// Connections at a time, in the whole process.
+        "pool_max" max: u32 = 64, Whole(1..=100_000);
+        /// Idle connections that are kept, not above `pool_max`: by default they are made when
+        /// they are needed.
+        "pool_min_idle" min_idle: u32 = 0, Whole(0..=1000);
+        /// How long a connection beyond those may be idle before it is closed.
+        "pool_idle_timeout" idle_timeout: Duration = MINUTE, Time(MILLISECOND..=DAY);
+        /// How old a connection may be to get further requests: servers that were added or moved
+        /// get their share within it. `None`: any age.
+        "pool_max_age" max_age: Option<Duration> = Some(HOUR),
+            Unless("off", Time(SECOND..=DAY.saturating_mul(7)));
+        /// Exchanges that may wait for a connection.
+        "pool_queue" queue: u32 = 1024, Whole(1..=1_000_000);
+        /// How long an exchange may wait for a connection: one that has waited longer is better
+        /// told than kept.
+        "pool_queue_timeout" queue_timeout: Duration = SECOND,
+            Time(MILLISECOND..=MINUTE.saturating_mul(10));
+        /// Requests in flight on one connection, of a frame proxy.
+        "streams_max" streams_max: u16 = 128, Whole(1..=u16::MAX);
     }
 }
 
-/// One request of a frame or HTTP proxy with its answer: the keys `request_timeout` and `retry_*`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExchangeOptions {
-    /// `request_timeout`: how long it may take until its answer begins, with its tries, and then
-    /// between two parts of it that its client takes; of a frame proxy. Routes of HTTP have
-    /// [`Route::total_timeout`](super::Route::total_timeout).
-    pub timeout: Duration,
-    /// `retry_backoff`: the pause before the second try.
-    pub backoff: Duration,
-    /// `retry_backoff_max`: the longest pause before a try, not below `backoff`.
-    pub backoff_max: Duration,
-    /// `retry_budget`: retries as a share of requests.
-    pub budget: f64,
-}
-
-impl Default for ExchangeOptions {
-    fn default() -> Self {
-        Self {
-            timeout: defaults::REQUEST_TIMEOUT,
-            backoff: defaults::RETRY_BACKOFF,
-            backoff_max: defaults::RETRY_BACKOFF_MAX,
-            budget: defaults::RETRY_BUDGET,
-        }
+table! {
+    /// One request of a frame or HTTP proxy with its answer: the keys `request_timeout` and
+    /// `retry_*`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ExchangeOptions {
+        /// How long a request may take until its answer begins, with its tries, and then between
+        /// two parts of it that its client takes; of a frame proxy. Routes of HTTP have
+        /// `total_timeout`.
+        "request_timeout" timeout: Duration = Duration::from_secs(30), Time(MILLISECOND..=DAY);
+        /// The pause before the second try.
+        "retry_backoff" backoff: Duration = Duration::from_millis(25), Time(MILLISECOND..=MINUTE);
+        /// The longest pause before a try, not below `retry_backoff`.
+        "retry_backoff_max" backoff_max: Duration = SECOND,
+            Time(MILLISECOND..=MINUTE.saturating_mul(10));
+        /// Retries as a share of requests: by default failing servers get a fifth more, not twice.
+        "retry_budget" budget: f64 = 0.2, Number(0.0..=1.0);
     }
 }

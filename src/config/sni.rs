@@ -7,21 +7,28 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use super::effective::write_all;
+use super::kinds::{Time, Whole};
 use super::schema::{HOUR, MILLISECOND};
 use super::section::Section;
-use super::units::Period;
+use super::table::table;
 use super::{Upstream, accept};
 
-/// How connections of TLS are passed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SniOptions {
-    /// `names`: host names in lower case, or wildcards as `*.example.com`, each with the index of
-    /// its upstream in [`Config::upstreams`](super::Config::upstreams), sorted by name.
-    pub names: Vec<(String, usize)>,
-    /// `hello_timeout`: how long the client's first message may take.
-    pub hello_timeout: Duration,
-    /// `hellos_max`: connections of which that is waited for, at a time on each worker.
-    pub hellos_max: u32,
+table! {
+    /// How connections of TLS are passed on.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SniOptions {
+        /// How long the client's first message may take.
+        "hello_timeout" hello_timeout: Duration = Duration::from_secs(10), Time(MILLISECOND..=HOUR);
+        /// Connections of which that is waited for, at a time on each worker.
+        "hellos_max" hellos_max: u32 = 1000, Whole(1..=1_000_000);
+        .. {
+            /// `names`: host names in lower case, or wildcards as `*.example.com`, each with the
+            /// index of its upstream in [`Config::upstreams`](super::Config::upstreams), sorted by
+            /// name.
+            names: Vec<(String, usize)> = Vec::new();
+        }
+    }
 }
 
 /// [`SniOptions`] whose upstreams are still names.
@@ -30,16 +37,10 @@ pub(super) struct RawSni {
     pub(super) names: Vec<(String, Spanned<String>)>,
     /// All names were read.
     pub(super) is_known: bool,
-    hello_timeout: Duration,
-    hellos_max: u32,
+    options: SniOptions,
 }
 
 const NAMES: RangeInclusive<usize> = 0..=10_000;
-const HELLO_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-const HELLOS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-const HELLOS_MAX: u32 = 1000;
 
 /// Bytes of a host name (RFC 1035, section 2.3.4), and of one of its labels.
 const NAME_MAX: usize = 253;
@@ -70,15 +71,8 @@ pub(super) fn options(section: &mut Section<'_, '_>) -> RawSni {
     let given = section.given().iter().any(|key| *key.get_ref() == "names");
     let what = "host names such as \"example.com\" or \"*.example.com\"";
     let names = section.spanned_pairs("names", &NAMES, what, name, accept::name);
-    let hello_timeout =
-        section.optional("hello_timeout", |v| accept::duration(v, &HELLO_TIMEOUT_RANGE));
-    let hellos_max = section.optional("hellos_max", |v| accept::whole(v, &HELLOS_RANGE));
-    RawSni {
-        is_known: !given || !names.is_empty(),
-        names,
-        hello_timeout: hello_timeout.or(HELLO_TIMEOUT),
-        hellos_max: hellos_max.or(HELLOS_MAX),
-    }
+    let options = SniOptions::read(section);
+    RawSni { is_known: !given || !names.is_empty(), names, options }
 }
 
 impl RawSni {
@@ -86,11 +80,7 @@ impl RawSni {
     pub(super) fn resolve(&self, targets: &[Option<usize>]) -> Option<SniOptions> {
         let names = self.names.iter().zip(targets);
         let names = names.map(|((name, _), target)| target.map(|index| (name.clone(), index)));
-        Some(SniOptions {
-            names: names.collect::<Option<_>>()?,
-            hello_timeout: self.hello_timeout,
-            hellos_max: self.hellos_max,
-        })
+        Some(SniOptions { names: names.collect::<Option<_>>()?, ..self.options.clone() })
     }
 }
 
@@ -104,8 +94,7 @@ pub(super) fn write(
         (name.clone(), toml::Value::String(upstream.unwrap_or_default()))
     });
     writeln!(f, "names = {}", toml::Value::Table(named.collect()))?;
-    writeln!(f, "hello_timeout = \"{}\"", Period(options.hello_timeout))?;
-    writeln!(f, "hellos_max = {}", options.hellos_max)
+    write_all(options.lines(), f)
 }
 
 #[cfg(test)]

@@ -2,47 +2,55 @@
 //! where the configuration is carried out.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
+use toml::Value;
 use toml::de::DeValue;
 
 use super::accept::{self, Fault};
-use super::effective::{quoted, write_lines};
+use super::effective::{write_all, write_lines};
+use super::kinds::{Bool, Bytes, Choice, Kind, List, Own, PathUnless, Text, Time, Unless, Whole};
 use super::report::Mistake;
-use super::schema::{DAY, HOUR, MILLISECOND, MINUTE, TableKeys, Words, word};
+use super::schema::{DAY, HOUR, MILLISECOND, MINUTE, TableKeys, Words, keys};
 use super::section::Section;
-use super::units::{Period, Size};
+use super::table::table;
 
-/// How a listener speaks TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// `certificate`, `key`, `ocsp`: one for each certificate, the first for unknown names.
-    pub certificates: Vec<CertificateFiles>,
-    /// `strict_sni`: whether clients that ask for an unknown name are refused.
-    pub strict_sni: bool,
-    /// Versions, cipher suites, groups.
-    pub policy: TlsPolicy,
-    /// `client_auth`: whether clients show a certificate.
-    pub client_auth: ClientAuth,
-    /// `client_ca`: a file with those who issue clients' certificates.
-    pub client_ca: Option<PathBuf>,
-    /// `client_crl`: a file with lists of revoked certificates.
-    pub client_crl: Option<PathBuf>,
-    /// `tickets`: how many a client of TLS 1.3 gets, by which it resumes its session. None: there
-    /// are none, in no version.
-    pub tickets: Option<u32>,
-    /// `ticket_keys`: files with keys of tickets, which servers share. None: random keys.
-    pub ticket_keys: Vec<PathBuf>,
-    /// `ticket_rotation`: how long a random key is used.
-    pub ticket_rotation: Duration,
-    /// `handshake_timeout`: how long a handshake may take.
-    pub handshake_timeout: Duration,
-    /// `handshake_max`: bytes of a client's part of a handshake at most.
-    pub handshake_max: u32,
-    /// `handshakes_max`: handshakes at a time, on each worker.
-    pub handshakes_max: u32,
+table! {
+    /// How a listener speaks TLS.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ListenerTls {
+        /// Whether clients that ask for an unknown name are refused.
+        "strict_sni" strict_sni: bool = false, Bool;
+        /// Whether clients show a certificate.
+        "client_auth" client_auth: ClientAuth = ClientAuth::Off, Choice(CLIENT_AUTH_WORDS);
+        /// A file with those who issue clients' certificates.
+        "client_ca" client_ca: Option<PathBuf> = None, FILE_OR_OFF;
+        /// A file with lists of revoked certificates.
+        "client_crl" client_crl: Option<PathBuf> = None, FILE_OR_OFF;
+        /// How many tickets a client of TLS 1.3 gets, by which it resumes its session: one is
+        /// enough for a client that resumes with its newest. `None`: there are none, in no version.
+        "tickets" tickets: Option<u32> = Some(1), Unless("off", Whole(1..=16));
+        /// Files with keys of tickets, which servers share. None: random keys.
+        "ticket_keys" ticket_keys: Vec<PathBuf> = Vec::new(), List { counts: 0..=16, each: FILE };
+        /// How long a random key is used.
+        "ticket_rotation" ticket_rotation: Duration = Duration::from_secs(12 * 3600),
+            Time(MINUTE..=DAY.saturating_mul(7));
+        /// How long a handshake may take.
+        "handshake_timeout" handshake_timeout: Duration = Duration::from_secs(10),
+            Time(MILLISECOND..=HOUR);
+        /// Bytes of a client's part of a handshake at most.
+        "handshake_max" handshake_max: u32 = 64 << 10, Bytes(4096..=1 << 20);
+        /// Handshakes at a time, on each worker.
+        "handshakes_max" handshakes_max: u32 = 1000, Whole(1..=1_000_000);
+        .. {
+            /// `certificate`, `key`, `ocsp`: one for each certificate, the first for unknown names.
+            certificates: Vec<CertificateFiles> = Vec::new();
+            /// Versions, cipher suites, groups.
+            policy: TlsPolicy = TlsPolicy::default();
+        }
+    }
 }
 
 /// The files of a certificate.
@@ -65,15 +73,17 @@ impl CertificateFiles {
     }
 }
 
-/// What is allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsPolicy {
-    /// `min_version`: the lowest version.
-    pub min_version: TlsVersion,
-    /// `cipher_suites`: names, the best first; none for the usual ones.
-    pub cipher_suites: Vec<String>,
-    /// `groups`: names, the best first; none for the usual ones.
-    pub groups: Vec<String>,
+table! {
+    /// What is allowed.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct TlsPolicy {
+        /// The lowest version.
+        "min_version" min_version: TlsVersion = TlsVersion::Tls12, Choice(VERSION_WORDS);
+        /// Names of cipher suites, the best first; none for the usual ones.
+        "cipher_suites" cipher_suites: Vec<String> = Vec::new(), NAMES;
+        /// Names of groups, the best first; none for the usual ones.
+        "groups" groups: Vec<String> = Vec::new(), NAMES;
+    }
 }
 
 /// A version of TLS.
@@ -98,77 +108,46 @@ pub enum ClientAuth {
     Required,
 }
 
-/// How servers are spoken to by TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// `ca`: a file with those who issue servers' certificates. None: whom the system trusts.
-    pub ca: Option<PathBuf>,
-    /// `verify`: whether the issuer and the name are checked.
-    pub verify: bool,
-    /// `server_name`: the name that a server has to show. None: the one it is reached by.
-    pub server_name: Option<String>,
-    /// `pins`: certificates or keys that a server may have, by SHA-256. None: any.
-    pub pins: Vec<String>,
-    /// `certificate`, `key`: what we show.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// `crl`: a file with lists of revoked certificates.
-    pub crl: Option<PathBuf>,
-    /// Versions, cipher suites, groups.
-    pub policy: TlsPolicy,
+table! {
+    /// How servers are spoken to by TLS.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct UpstreamTls {
+        /// A file with those who issue servers' certificates. `None`: whom the system trusts.
+        "ca" ca: Option<PathBuf> = None, FILE_OR_OFF;
+        /// Whether the issuer and the name are checked.
+        "verify" verify: bool = true, Bool;
+        /// The name that a server has to show. `None`: the one it is reached by.
+        "server_name" server_name: Option<String> = None, Unless("off", NAME);
+        /// Certificates or keys that a server may have, by SHA-256. None: any.
+        "pins" pins: Vec<String> = Vec::new(), NAMES;
+        /// A file with lists of revoked certificates.
+        "crl" crl: Option<PathBuf> = None, FILE_OR_OFF;
+        .. {
+            /// `certificate`, `key`: what we show.
+            identity: Option<(PathBuf, PathBuf)> = None;
+            /// Versions, cipher suites, groups.
+            policy: TlsPolicy = TlsPolicy::default();
+        }
+    }
 }
 
 pub(super) const LISTENER_TLS: TableKeys = TableKeys {
     table: "[listener.tls]",
-    keys: &[
-        "certificate",
-        "key",
-        "ocsp",
-        "strict_sni",
-        "min_version",
-        "cipher_suites",
-        "groups",
-        "client_auth",
-        "client_ca",
-        "client_crl",
-        "tickets",
-        "ticket_keys",
-        "ticket_rotation",
-        "handshake_timeout",
-        "handshake_max",
-        "handshakes_max",
-    ],
+    keys: keys![&["certificate", "key", "ocsp"], ListenerTls::KEYS, TlsPolicy::KEYS],
 };
 
 /// Of the keys of a listener, those that make sense for a few connections of operators.
 pub(super) const ADMIN_TLS: TableKeys = TableKeys {
     table: "[admin.tls]",
-    keys: &[
-        "certificate",
-        "key",
-        "min_version",
-        "cipher_suites",
-        "groups",
-        "client_auth",
-        "client_ca",
-        "client_crl",
-        "handshake_timeout",
+    keys: keys![
+        &["certificate", "key", "client_auth", "client_ca", "client_crl", "handshake_timeout"],
+        TlsPolicy::KEYS,
     ],
 };
 
 pub(super) const UPSTREAM_TLS: TableKeys = TableKeys {
     table: "[upstream.NAME.tls]",
-    keys: &[
-        "ca",
-        "verify",
-        "server_name",
-        "pins",
-        "certificate",
-        "key",
-        "crl",
-        "min_version",
-        "cipher_suites",
-        "groups",
-    ],
+    keys: keys![UpstreamTls::KEYS, &["certificate", "key"], TlsPolicy::KEYS],
 };
 
 const VERSION_WORDS: Words<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
@@ -181,21 +160,15 @@ const CLIENT_AUTH_WORDS: Words<ClientAuth> = &[
 /// In the place of the files of a certificate: one is made in memory.
 pub const SELF_SIGNED: &str = "self_signed";
 const CERTIFICATES_MAX: usize = 1024;
-const NAMES: RangeInclusive<usize> = 0..=64;
-const TICKETS_RANGE: RangeInclusive<u32> = 1..=16;
-const TICKET_KEYS: RangeInclusive<usize> = 0..=16;
-const HANDSHAKE_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-const ROTATION_RANGE: RangeInclusive<Duration> = MINUTE..=DAY.saturating_mul(7);
-const HANDSHAKE_MAX_RANGE: RangeInclusive<u32> = 4096..=1 << 20;
-const HANDSHAKES_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-
-const CLIENT_AUTH: ClientAuth = ClientAuth::Off;
-/// One is enough for a client that resumes with its newest.
-const TICKETS: Option<u32> = Some(1);
-const TICKET_ROTATION: Duration = Duration::from_secs(12 * 3600);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const HANDSHAKE_MAX: u32 = 64 << 10;
-const HANDSHAKES_MAX: u32 = 1000;
+/// A file, or that there is none.
+const FILE_OR_OFF: PathUnless = PathUnless("off", "the path of a file");
+const FILE: Own<PathBuf> = Own {
+    accept: file,
+    write: |path| Value::from(path.display().to_string()),
+    schema: || json!({ "type": "string", "minLength": 1 }),
+};
+const NAME: Text = Text { accept: |value| accept::text(value, 100) };
+const NAMES: List<Text> = List { counts: 0..=64, each: NAME };
 
 fn file(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     accept::path(value, "the path of a file")
@@ -207,73 +180,19 @@ fn file_or_made(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     Ok(made.unwrap_or_else(|| PathBuf::from(SELF_SIGNED)))
 }
 
-fn file_or_off(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
-    accept::path_unless(value, "off", file)
-}
-
-fn name(value: &DeValue<'_>) -> Result<String, Fault> {
-    accept::text(value, 100)
-}
-
-fn tickets(value: &DeValue<'_>) -> Result<u32, Fault> {
-    accept::whole(value, &TICKETS_RANGE)
-}
-
-fn policy(section: &mut Section<'_, '_>) -> TlsPolicy {
-    let min_version = section.optional("min_version", |v| accept::choice(v, VERSION_WORDS));
-    TlsPolicy {
-        min_version: min_version.or(TlsVersion::Tls12),
-        cipher_suites: section.list("cipher_suites", &NAMES, name).unwrap_or_default(),
-        groups: section.list("groups", &NAMES, name).unwrap_or_default(),
-    }
-}
-
 /// The table of a listener, or of the admin interface, which has only some of the keys.
 pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
     let certificates = certificates(&mut section);
-    let strict_sni = section.known("strict_sni").map(|(s, key)| s.optional(key, accept::boolean));
-    let policy = policy(&mut section);
-    let client_auth = section.optional("client_auth", |v| accept::choice(v, CLIENT_AUTH_WORDS));
-    let client_ca = section.optional("client_ca", file_or_off).value();
-    let client_crl = section.optional("client_crl", file_or_off).or(None);
-    let client_auth = client_auth.or(CLIENT_AUTH);
-    let client_ca = client_ca.and_then(toml::Spanned::into_inner);
-    if client_auth != ClientAuth::Off && client_ca.is_none() {
+    let policy = TlsPolicy::read(&mut section);
+    let tls = ListenerTls { certificates, policy, ..ListenerTls::read(&mut section) };
+    let is_known = section.is_good("client_auth") && section.is_good("client_ca");
+    if is_known && tls.client_auth != ClientAuth::Off && tls.client_ca.is_none() {
         let message = "missing key `client_ca`, which `client_auth` needs";
         let help = "add client_ca = \"/etc/ringway/clients.pem\"";
         section.miss("client_ca", message.to_owned(), help.to_owned());
     }
-    let tickets = section
-        .known("tickets")
-        .map(|(s, key)| s.optional(key, |v| accept::unless(v, "off", tickets)));
-    let ticket_keys =
-        section.known("ticket_keys").and_then(|(s, key)| s.list(key, &TICKET_KEYS, file));
-    let rotation = section
-        .known("ticket_rotation")
-        .map(|(s, key)| s.optional(key, |v| accept::duration(v, &ROTATION_RANGE)));
-    let timeout =
-        section.optional("handshake_timeout", |v| accept::duration(v, &HANDSHAKE_TIMEOUT_RANGE));
-    let size = section
-        .known("handshake_max")
-        .map(|(s, key)| s.optional(key, |v| accept::size(v, &HANDSHAKE_MAX_RANGE)));
-    let most = section
-        .known("handshakes_max")
-        .map(|(s, key)| s.optional(key, |v| accept::whole(v, &HANDSHAKES_RANGE)));
     section.finish();
-    ListenerTls {
-        certificates,
-        strict_sni: strict_sni.is_some_and(|given| given.or(false)),
-        policy,
-        client_auth,
-        client_ca,
-        client_crl,
-        tickets: tickets.map_or(TICKETS, |given| given.or(TICKETS)),
-        ticket_keys: ticket_keys.unwrap_or_default(),
-        ticket_rotation: rotation.map_or(TICKET_ROTATION, |given| given.or(TICKET_ROTATION)),
-        handshake_timeout: timeout.or(HANDSHAKE_TIMEOUT),
-        handshake_max: size.map_or(HANDSHAKE_MAX, |given| given.or(HANDSHAKE_MAX)),
-        handshakes_max: most.map_or(HANDSHAKES_MAX, |given| given.or(HANDSHAKES_MAX)),
-    }
+    tls
 }
 
 /// The files of each certificate.
@@ -282,9 +201,9 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
     let chains = section.required_list("certificate", example, CERTIFICATES_MAX, file_or_made);
     let example = "key = \"/etc/ringway/example.key\"";
     let keys = section.required_list("key", example, CERTIFICATES_MAX, file_or_made);
-    let ocsp = section
-        .known("ocsp")
-        .and_then(|(section, key)| section.list(key, &(0..=CERTIFICATES_MAX), file_or_off));
+    let ocsp = section.known("ocsp").and_then(|(section, key)| {
+        section.list(key, &(0..=CERTIFICATES_MAX), |v| FILE_OR_OFF.accept(v))
+    });
     if let (Some(last), true) = (keys.last(), !chains.is_empty() && chains.len() != keys.len()) {
         section.report(Mistake::new(
             last.span(),
@@ -303,14 +222,10 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
 
 /// The table of an upstream.
 pub(super) fn upstream(mut section: Section<'_, '_>) -> UpstreamTls {
-    let ca = section.optional("ca", file_or_off).or(None);
-    let verify = section.optional("verify", accept::boolean).or(true);
-    let server_name = section.optional("server_name", |v| accept::unless(v, "off", name)).or(None);
-    let pins = section.list("pins", &NAMES, name).unwrap_or_default();
-    let certificate = section.optional("certificate", file_or_off).or(None);
-    let key = section.optional("key", file_or_off).or(None);
-    let crl = section.optional("crl", file_or_off).or(None);
-    let policy = policy(&mut section);
+    let certificate = section.optional("certificate", |v| FILE_OR_OFF.accept(v)).or(None);
+    let key = section.optional("key", |v| FILE_OR_OFF.accept(v)).or(None);
+    let policy = TlsPolicy::read(&mut section);
+    let tls = UpstreamTls::read(&mut section);
     if certificate.is_some() != key.is_some() {
         let missing = if key.is_some() { "certificate" } else { "key" };
         let message = format!("missing key `{missing}` in [upstream.NAME.tls]");
@@ -318,28 +233,7 @@ pub(super) fn upstream(mut section: Section<'_, '_>) -> UpstreamTls {
         section.miss(missing, message, help);
     }
     section.finish();
-    UpstreamTls { ca, verify, server_name, pins, identity: certificate.zip(key), crl, policy }
-}
-
-fn path(path: Option<&PathBuf>) -> String {
-    path.map_or_else(|| "\"off\"".to_owned(), |path| quote(&path.display().to_string()))
-}
-
-fn quote(text: &str) -> String {
-    quoted(text).to_string()
-}
-
-fn array<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
-    let items: Vec<String> = items.iter().map(show).collect();
-    format!("[{}]", items.join(", "))
-}
-
-fn policy_lines(policy: &TlsPolicy) -> [(&'static str, String); 3] {
-    [
-        ("min_version", format!("\"{}\"", word(VERSION_WORDS, policy.min_version))),
-        ("cipher_suites", array(&policy.cipher_suites, |name| quote(name))),
-        ("groups", array(&policy.groups, |name| quote(name))),
-    ]
+    UpstreamTls { identity: certificate.zip(key), policy, ..tls }
 }
 
 pub(super) fn write_admin(tls: &ListenerTls, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -352,24 +246,13 @@ pub(super) fn write_listener(tls: &ListenerTls, f: &mut fmt::Formatter<'_>) -> f
 
 fn write_keys(tls: &ListenerTls, of: &TableKeys, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n{}", of.table)?;
+    let all = |one: fn(&CertificateFiles) -> Value| tls.certificates.iter().map(one).collect();
     let files = [
-        ("certificate", array(&tls.certificates, |one| path(Some(&one.chain)))),
-        ("key", array(&tls.certificates, |one| path(Some(&one.key)))),
-        ("ocsp", array(&tls.certificates, |one| path(one.ocsp.as_ref()))),
-        ("strict_sni", tls.strict_sni.to_string()),
+        ("certificate", Value::Array(all(|files| FILE.write(&files.chain)))),
+        ("key", Value::Array(all(|files| FILE.write(&files.key)))),
+        ("ocsp", Value::Array(all(|files| FILE_OR_OFF.write(&files.ocsp)))),
     ];
-    let rest = [
-        ("client_auth", format!("\"{}\"", word(CLIENT_AUTH_WORDS, tls.client_auth))),
-        ("client_ca", path(tls.client_ca.as_ref())),
-        ("client_crl", path(tls.client_crl.as_ref())),
-        ("tickets", tls.tickets.map_or_else(|| "\"off\"".to_owned(), |most| most.to_string())),
-        ("ticket_keys", array(&tls.ticket_keys, |one| path(Some(one)))),
-        ("ticket_rotation", format!("\"{}\"", Period(tls.ticket_rotation))),
-        ("handshake_timeout", format!("\"{}\"", Period(tls.handshake_timeout))),
-        ("handshake_max", format!("\"{}\"", Size(tls.handshake_max.into()))),
-        ("handshakes_max", tls.handshakes_max.to_string()),
-    ];
-    let lines = files.into_iter().chain(policy_lines(&tls.policy)).chain(rest);
+    let lines = files.into_iter().chain(tls.policy.lines()).chain(tls.lines());
     write_lines(lines, |key| of.keys.contains(&key), f)
 }
 
@@ -379,16 +262,8 @@ pub(super) fn write_upstream(
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     writeln!(f, "\n[upstream.{name}.tls]")?;
-    let identity = tls.identity.as_ref();
-    let server_name = tls.server_name.as_ref().map_or_else(|| "\"off\"".to_owned(), |n| quote(n));
-    let lines = [
-        ("ca", path(tls.ca.as_ref())),
-        ("verify", tls.verify.to_string()),
-        ("server_name", server_name),
-        ("pins", array(&tls.pins, |pin| quote(pin))),
-        ("certificate", path(identity.map(|(chain, _)| chain))),
-        ("key", path(identity.map(|(_, key)| key))),
-        ("crl", path(tls.crl.as_ref())),
-    ];
-    write_lines(lines.into_iter().chain(policy_lines(&tls.policy)), |_| true, f)
+    let (certificate, key) = tls.identity.clone().unzip();
+    let identity =
+        [("certificate", FILE_OR_OFF.write(&certificate)), ("key", FILE_OR_OFF.write(&key))];
+    write_all(tls.lines().into_iter().chain(identity).chain(tls.policy.lines()), f)
 }

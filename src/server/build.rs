@@ -88,8 +88,8 @@ fn service(
             let topics = options.topics.map(|topics| builder.topics.set(&config.topics[topics]));
             ServiceOptions::Frame(Arc::new(frame(listener, options, topics)?))
         }
-        ListenerService::Messages { line_limit } => {
-            ServiceOptions::Messages { line_limit: *line_limit }
+        ListenerService::Messages(options) => {
+            ServiceOptions::Messages { line_limit: options.line_limit }
         }
         ListenerService::Sni { upstream, options } => {
             ServiceOptions::Sni(Arc::new(sni(*upstream, options, numbers)))
@@ -368,10 +368,10 @@ pub(super) fn datagram_options(
 ) -> Option<DatagramOptions> {
     let service = match &listener.service {
         ListenerService::UdpEcho { .. } => DatagramService::Echo,
-        ListenerService::Udp { upstream, max_flows, flow_timeout, .. } => DatagramService::Proxy {
+        ListenerService::Udp { upstream, flows, .. } => DatagramService::Proxy {
             upstream: numbers[*upstream],
-            flows_max: u64::from(*max_flows),
-            flow_timeout: *flow_timeout,
+            flows_max: u64::from(flows.max_flows),
+            flow_timeout: flows.timeout,
         },
         ListenerService::Tcp { .. }
         | ListenerService::Echo

@@ -3,7 +3,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::{Config, ListenerService, defaults};
+use crate::config::{Config, FlowOptions, Listener, ListenerService};
 use crate::session::DescriptorLimits;
 
 /// Descriptors that a server needs beside those of connections.
@@ -27,15 +27,16 @@ pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorLimits {
             | ListenerService::Sni { .. } => 2 * u64::from(listener.max_connections),
             ListenerService::Echo
             | ListenerService::Frame { upstream: None, .. }
-            | ListenerService::Messages { .. } => u64::from(listener.max_connections),
-            ListenerService::Udp { max_flows, .. } => u64::from(*max_flows),
+            | ListenerService::Messages(_) => u64::from(listener.max_connections),
+            ListenerService::Udp { flows, .. } => u64::from(flows.max_flows),
             ListenerService::UdpEcho { .. } => 0,
         })
         .sum::<u64>()
         + DESCRIPTORS_SPARE;
     let is_default = config.listeners.iter().all(|listener| {
-        let flows = listener.service.max_flows().unwrap_or(defaults::MAX_FLOWS);
-        listener.max_connections == defaults::MAX_CONNECTIONS && flows == defaults::MAX_FLOWS
+        let flows = FlowOptions::default().max_flows;
+        listener.max_connections == Listener::default().max_connections
+            && listener.service.max_flows().unwrap_or(flows) == flows
     });
     if limit < needed {
         let text = "the limit of open files is below what max_connections may need: beyond it, \

@@ -25,7 +25,7 @@ use super::plan::{Planner, Ready, WorkerPlan};
 use super::reload::{ConfigSource, ReloadCounts, ReloadError, Reloaded, Wanted};
 use super::sink::LostLines;
 use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService, WorkerCount, defaults};
+use crate::config::{Config, ListenerService, PoolOptions, Runtime, WorkerCount};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::BindError;
 use crate::ring::SocketAddress;
@@ -541,8 +541,9 @@ fn report_rings(config: &Config, sizes: &[RingSize]) {
     let reduced: Vec<&RingSize> = sizes.iter().filter(|size| size.reduced).collect();
     let Some(smallest) = reduced.iter().min_by_key(|size| size.entries) else { return };
     let asked = build::ring(config);
-    let is_default = asked.entries == defaults::RING_ENTRIES
-        && asked.completions == defaults::COMPLETION_ENTRIES;
+    let default = Runtime::default();
+    let is_default =
+        asked.entries == default.ring_entries && asked.completions == default.completion_entries;
     tell_limit!(
         is_default,
         workers = reduced.len(),
@@ -562,7 +563,7 @@ fn warn_of_small_pools(config: &Config, workers: usize) {
         {
             let (name, most) = (&config.upstreams[index].name, config.upstreams[index].pool.max);
             tell_limit!(
-                most == defaults::POOL_MAX,
+                most == PoolOptions::default().max,
                 upstream = %name,
                 pool_max = most,
                 workers,

@@ -8,7 +8,7 @@ use ringway::config::{
     GrpcCheck, HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions,
     HostHeader, HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService,
     PathPattern, RateKey, RateLimit, RetryOn, Route, ServerProtocol, ServerShare, Symlinks,
-    TryFile, UnderscoreHeaders, Users, defaults,
+    TryFile, UnderscoreHeaders, Users,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -1660,8 +1660,7 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         server_header: None,
         reason_header: false,
         forwarded: Forwarded::Replace,
-        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
-        trusts_unix: true,
+        trusted_proxies: vec![Some("10.0.0.0/8".parse().unwrap()), None],
         underscore_headers: UnderscoreHeaders::Pass,
         request_id_header: None,
         http2: Http2Options {
@@ -1819,7 +1818,7 @@ fn values_of_routes_arrive_where_they_belong() {
         prefix_rewrite: None,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
-        body_max: defaults::BODY_MAX,
+        body_max: HttpOptions::default().body_max,
         total_timeout: None,
         grpc_web: false,
         grpc_message_max: None,
@@ -1896,11 +1895,7 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
                 service: "a.B".to_owned(),
                 host: Some("grpc.example".to_owned()),
             }),
-            interval: defaults::HEALTH_INTERVAL,
-            timeout: defaults::HEALTH_TIMEOUT,
-            jitter: defaults::HEALTH_JITTER,
-            rise: defaults::HEALTH_RISE,
-            fall: defaults::HEALTH_FALL,
+            ..HealthOptions::default()
         }),
         ..HttpUpstream::default()
     };

@@ -72,6 +72,11 @@ pub(super) fn field_value(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a field, which is not `host`.
+pub(super) fn name_of_field(value: &DeValue<'_>) -> Result<String, Fault> {
+    parsed(value, "the name of a header field", |text| edited_name(text, false))
+}
+
 /// A value of a field, as a value of the file.
 pub(super) fn value_of_field(value: &DeValue<'_>) -> Result<String, Fault> {
     parsed(value, "the value of a header field", field_value)

@@ -4,20 +4,17 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-use super::super::effective::{quoted, write_lines};
+use super::super::effective::{quoted, write_all};
 use super::super::schema::word;
 use super::super::units::{Period, Size};
 use super::super::{Config, ServerAddress};
-use super::schema::{
-    CODING_WORDS, FORWARDED_WORDS, HALF_CLOSE_WORDS, SERVER_PROTOCOL_WORDS, SYMLINKS_WORDS,
-    UNDERSCORE_WORDS, actions_of,
-};
+use super::schema::actions_of;
 use super::websocket::RELAY_FORMAT_WORDS;
 use super::{
-    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
-    EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
-    HostPattern, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RetryOn,
-    Route, ServerShare, SocketLimits, Users, WebSocketOptions, WebSocketService,
+    AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition, HashOn,
+    HeaderEdits, HealthKind, HealthOptions, HostPattern, HttpOptions, HttpUpstream, Origins,
+    PathPattern, RateLimit, Route, ServerShare, SocketLimits, Users, WebSocketOptions,
+    WebSocketService,
 };
 
 /// A line: a key and its value.
@@ -29,70 +26,17 @@ pub(in super::super) fn listener(
     config: &Config,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    write(listener_lines(options), f)?;
+    let lines = options.lines().into_iter().chain(options.http2.lines());
+    write_all(lines.chain(options.access.lines()), f)?;
     if let Some(log) = &options.access_log {
         writeln!(f, "\n[listener.access_log]")?;
-        write(access_log(log), f)?;
+        write_all(access_log(log), f)?;
     }
     for item in &options.routes {
         writeln!(f, "\n[[listener.route]]")?;
-        write(route(item, config), f)?;
+        write_all(route(item, config), f)?;
     }
     Ok(())
-}
-
-fn write(lines: Vec<Line>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let lines = lines.into_iter().map(|(key, value)| (key, value.to_string()));
-    write_lines(lines, |_| true, f)
-}
-
-fn listener_lines(options: &HttpOptions) -> Vec<Line> {
-    let requests = options.keepalive_requests.map(Value::from);
-    let connections = options.source_connections_max.map(Value::from);
-    let mut lines = vec![
-        ("head_size_max", size(options.head_size_max)),
-        ("fields_max", Value::from(u32::from(options.fields_max))),
-        ("target_size_max", size(options.target_size_max)),
-        ("body_max", or_off(options.body_max.map(size))),
-        ("head_timeout", period(options.head_timeout)),
-        ("body_timeout", period(options.body_timeout)),
-        ("body_rate_min", or_off(options.body_rate_min.map(size))),
-        ("write_timeout", period(options.write_timeout)),
-        ("write_rate_min", or_off(options.write_rate_min.map(size))),
-        ("keepalive_timeout", period(options.keepalive_timeout)),
-        ("keepalive_requests", or_off(requests)),
-        ("keepalive_max_age", or_off(options.keepalive_max_age.map(period))),
-        ("tunnel_timeout", period(options.tunnel_timeout)),
-        ("half_close", quoted(word(HALF_CLOSE_WORDS, options.half_close))),
-        ("server_header", or_off(options.server_header.as_deref().map(quoted))),
-        ("reason_header", Value::from(options.reason_header)),
-        ("forwarded", quoted(word(FORWARDED_WORDS, options.forwarded))),
-        ("trusted_proxies", trusted_proxies(options)),
-        ("underscore_headers", quoted(word(UNDERSCORE_WORDS, options.underscore_headers))),
-        ("request_id_header", or_off(options.request_id_header.as_deref().map(quoted))),
-        ("http2", Value::from(options.http2.enabled)),
-        ("http2_streams_max", Value::from(options.http2.streams_max)),
-        ("http2_window_max", size(options.http2.window_max)),
-        ("http2_cookie_parts_max", Value::from(options.http2.cookie_parts_max)),
-        ("http2_continuations_max", Value::from(options.http2.continuations_max)),
-        ("http2_resets_max", Value::from(options.http2.resets_max)),
-        ("http2_forced_resets_max", Value::from(options.http2.forced_resets_max)),
-        ("http2_control_frames_max", Value::from(options.http2.control_frames_max)),
-        ("http2_empty_frames_max", Value::from(options.http2.empty_frames_max)),
-        ("source_connections_max", or_off(connections)),
-    ];
-    lines.extend(access_lists(&options.access));
-    lines
-}
-
-fn trusted_proxies(options: &HttpOptions) -> Value {
-    let unix = options.trusts_unix.then(|| "unix".to_owned());
-    list(options.trusted_proxies.iter().map(ToString::to_string).chain(unix))
-}
-
-fn access_lists(lists: &AccessLists) -> [Line; 2] {
-    let shown = |networks: &[ipnet::IpNet]| list(networks.iter().map(ToString::to_string));
-    [("allow", shown(&lists.allow)), ("deny", shown(&lists.deny))]
 }
 
 fn access_log(log: &AccessLog) -> Vec<Line> {
@@ -142,13 +86,13 @@ pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
         ("total_timeout", or_off(route.total_timeout.map(period))),
         ("grpc_web", Value::from(route.grpc_web)),
         ("grpc_message_max", or_off(route.grpc_message_max.map(size))),
-        ("compress", Value::from(route.compression.enabled)),
-        ("compress_types", list(route.compression.types.iter().cloned())),
-        ("compress_min", size(route.compression.min)),
+    ];
+    rest.extend(route.compression.lines());
+    rest.extend([
         ("request_headers", edits(&route.request_headers)),
         ("response_headers", edits(&route.response_headers)),
-    ];
-    rest.extend(access_lists(&route.access));
+    ]);
+    rest.extend(route.access.lines());
     rest.extend(route.rate_limit.as_ref().map(|limit| ("rate_limit", rate_limit(limit))));
     rest.extend(route.auth.as_ref().map(|item| ("auth", auth(item))));
     let inspect = route.websocket_inspect.as_ref();
@@ -176,7 +120,8 @@ fn action(action: &Action, config: &Config, lines: &mut Vec<Line>) -> &'static s
             "proxy"
         }
         Action::Files(options) => {
-            lines.extend(files(options));
+            lines.push(("files", quoted(&options.root.display().to_string())));
+            lines.extend(options.lines());
             "files"
         }
         Action::Redirect { location, status } => {
@@ -239,15 +184,7 @@ fn websocket(options: &WebSocketOptions, config: &Config) -> Value {
     }
     lines.push(("origins", origins(&options.origins)));
     lines.extend(socket_limits(&options.limits));
-    lines.extend([
-        ("deflate", Value::from(options.deflate)),
-        ("deflate_min", size(options.deflate_min)),
-        ("deflate_level", Value::from(u32::from(options.deflate_level))),
-        ("deflate_takeover", Value::from(options.deflate_takeover)),
-        ("deflate_window_bits", Value::from(u32::from(options.deflate_window_bits))),
-        ("drain_code", Value::from(u32::from(options.drain_code))),
-        ("drain_window", period(options.drain_window)),
-    ]);
+    lines.extend(options.lines());
     values(lines)
 }
 
@@ -259,11 +196,7 @@ fn socket_limits(limits: &SocketLimits) -> Vec<Line> {
         ("message_rate", or_off(rate.map(Value::from))),
     ];
     lines.extend(burst.map(|burst| ("message_burst", Value::from(burst))));
-    lines.extend([
-        ("ping_interval", or_off(limits.ping_interval.map(period))),
-        ("idle_timeout", or_off(limits.idle_timeout.map(period))),
-        ("close_timeout", period(limits.close_timeout)),
-    ]);
+    lines.extend(limits.lines());
     lines
 }
 
@@ -277,32 +210,6 @@ fn origins(origins: &Origins) -> Value {
     }
 }
 
-fn files(options: &FilesOptions) -> [Line; 15] {
-    let codings = options.precompressed.iter().map(|coding| word(CODING_WORDS, *coding));
-    let types = options.content_types.iter().map(|(end, kind)| (&**end, &**kind));
-    let by_type = options.cache_control_by.iter().map(|(kind, value)| (&**kind, &**value));
-    let pages: Vec<_> =
-        options.error_pages.iter().map(|(status, page)| (status.to_string(), page)).collect();
-    let pages = pages.iter().map(|(status, page)| (&**status, page.as_str()));
-    [
-        ("files", quoted(&options.root.display().to_string())),
-        ("index", list(options.index.iter().cloned())),
-        ("try_files", list(options.try_files.iter().map(ToString::to_string))),
-        ("listing", Value::from(options.listing)),
-        ("symlinks", quoted(word(SYMLINKS_WORDS, options.symlinks))),
-        ("dot_files", Value::from(options.dot_files)),
-        ("content_types", table(types)),
-        ("default_type", quoted(&options.default_type)),
-        ("precompressed", list(codings)),
-        ("cache_control", or_off(options.cache_control.as_deref().map(quoted))),
-        ("cache_control_by", table(by_type)),
-        ("error_pages", table(pages)),
-        ("file_cache_entries", Value::from(options.cache_entries)),
-        ("file_cache_ttl", period(options.cache_ttl)),
-        ("small_file_max", size(options.small_file_max)),
-    ]
-}
-
 fn edits(edits: &HeaderEdits) -> Value {
     let pairs =
         |pairs: &[(String, String)]| table(pairs.iter().map(|(name, value)| (&**name, &**value)));
@@ -314,16 +221,7 @@ fn edits(edits: &HeaderEdits) -> Value {
 }
 
 fn rate_limit(limit: &RateLimit) -> Value {
-    let by = match &limit.by {
-        RateKey::Source => "source".to_owned(),
-        RateKey::Header(name) => format!("header:{name}"),
-    };
-    values([
-        ("rate", Value::from(limit.rate)),
-        ("burst", Value::from(limit.burst)),
-        ("by", quoted(&by)),
-        ("entries_max", Value::from(limit.entries_max)),
-    ])
+    values([("rate", Value::from(limit.rate))].into_iter().chain(limit.lines()))
 }
 
 fn certificate_condition(condition: &CertificateCondition) -> Value {
@@ -362,40 +260,12 @@ pub(in super::super) fn upstream(
     applies: impl Fn(&str) -> bool,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
-    let mut lines = vec![
-        ("slow_start", or_off(options.slow_start.map(period))),
-        ("retry_on", retry_on(&options.retry_on)),
-        ("retry_body_max", size(options.retry_body_max)),
-        ("try_timeout", or_off(options.try_timeout.map(period))),
-        ("hedge_after", or_off(options.hedge_after.map(period))),
-        ("hedge_calls", Value::from(options.hedge_calls)),
-        ("first_byte_timeout", period(options.first_byte_timeout)),
-        ("response_idle_timeout", period(options.response_idle_timeout)),
-        ("requests_max", or_off(options.requests_max.map(Value::from))),
-        ("retries_max", Value::from(options.retries_max)),
-        ("protocol", quoted(word(SERVER_PROTOCOL_WORDS, options.protocol))),
-        (
-            "host_header",
-            match &options.host_header {
-                HostHeader::Pass => quoted("pass"),
-                HostHeader::Server => quoted("server"),
-                HostHeader::Name(name) => quoted(name),
-            },
-        ),
-        ("panic_ratio", Value::from(options.panic_ratio)),
-    ];
+    let mut lines = options.lines();
     lines.extend(options.health.as_ref().map(|item| ("health", health(item))));
-    lines.extend(options.eject.as_ref().map(|item| ("eject", eject(item))));
+    lines.extend(options.eject.as_ref().map(|item| ("eject", values(item.lines()))));
     lines.extend(options.hash_on.as_ref().map(|on| ("hash_on", quoted(&hash_on(on)))));
     lines.retain(|(key, _)| applies(key));
-    write(lines, f)
-}
-
-fn retry_on(on: &RetryOn) -> Value {
-    let words = [("connect", on.connect), ("reset", on.reset), ("timeout", on.timeout)];
-    let words = words.into_iter().filter(|(_, holds)| *holds).map(|(word, _)| word.to_owned());
-    let codes = on.codes.iter().map(|code| format!("grpc:{code}"));
-    list(words.chain(on.statuses.iter().map(ToString::to_string)).chain(codes))
+    write_all(lines, f)
 }
 
 fn hash_on(on: &HashOn) -> String {
@@ -431,27 +301,8 @@ fn health(health: &HealthOptions) -> Value {
             ]
         }
     };
-    lines.extend([
-        ("interval", period(health.interval)),
-        ("timeout", period(health.timeout)),
-        ("jitter", Value::from(health.jitter)),
-        ("rise", Value::from(health.rise)),
-        ("fall", Value::from(health.fall)),
-    ]);
+    lines.extend(health.lines());
     values(lines)
-}
-
-fn eject(eject: &EjectOptions) -> Value {
-    values([
-        ("consecutive_failures", Value::from(eject.consecutive_failures)),
-        ("consecutive_connect_failures", Value::from(eject.consecutive_connect_failures)),
-        ("error_rate", Value::from(eject.error_rate)),
-        ("latency_factor", Value::from(eject.latency_factor)),
-        ("min_requests", Value::from(eject.min_requests)),
-        ("interval", period(eject.interval)),
-        ("time", period(eject.time)),
-        ("share_max", Value::from(eject.share_max)),
-    ])
 }
 
 fn size(bytes: impl Into<u64>) -> Value {

@@ -2,15 +2,13 @@
 //! values.
 
 use std::ops::{Range, RangeInclusive};
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::accept::{self as values, Fault, parsed};
-use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::schema::{DAY, HOUR, MINUTE, SECOND, word};
+use super::super::schema::word;
 use super::super::section::{Field, Section, later};
 use super::super::units::{Period, Size};
 use super::accept;
@@ -27,14 +25,6 @@ const ORIGINS_MAX: usize = 256;
 /// Bytes of a message or frame.
 const MESSAGE_RANGE: RangeInclusive<u32> = 1..=1 << 30;
 const MESSAGE_RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-const PING_INTERVAL_RANGE: RangeInclusive<Duration> = SECOND..=HOUR;
-const IDLE_TIMEOUT_RANGE: RangeInclusive<Duration> = SECOND..=DAY;
-const CLOSE_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=MINUTE;
-const DEFLATE_MIN_RANGE: RangeInclusive<u32> = 0..=1 << 20;
-const DEFLATE_LEVEL_RANGE: RangeInclusive<u8> = 1..=9;
-/// RFC 7692, section 7.1.2.1, allows 8, too, which zlib does not do.
-const WINDOW_BITS_RANGE: RangeInclusive<u8> = 9..=15;
-const DRAIN_WINDOW_RANGE: RangeInclusive<Duration> = Duration::ZERO..=MINUTE.saturating_mul(10);
 
 /// An endpoint whose references are still names.
 pub(super) struct RawWebSocket {
@@ -56,18 +46,12 @@ pub(super) fn websocket(mut section: Section<'_, '_>) -> RawWebSocket {
         check_keys(&mut section, &given, word);
     }
     let parts = parts(&mut section);
-    let mut options = WebSocketOptions::new(WebSocketService::Echo);
+    let limits = limits(&mut section, &given);
+    let mut options = WebSocketOptions { limits, ..WebSocketOptions::read(&mut section) };
     options.subprotocols = subprotocols(&mut section);
     if let Some(origins) = origins(&mut section) {
         options.origins = origins;
     }
-    options.limits = limits(&mut section, &given);
-    deflate(&mut section, &mut options);
-    let drain_code = section.optional("drain_code", drain_code);
-    options.drain_code = drain_code.or(defaults::DRAIN_CODE);
-    let drain_window =
-        section.optional("drain_window", |v| values::duration(v, &DRAIN_WINDOW_RANGE));
-    options.drain_window = drain_window.or(defaults::DRAIN_WINDOW);
     if let Some(word) = word {
         miss_keys(&mut section, &given, word);
     }
@@ -106,9 +90,9 @@ pub(super) fn websocket_inspect(mut section: Section<'_, '_>) -> SocketLimits {
 }
 
 fn limits(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> SocketLimits {
-    let mut limits = SocketLimits::default();
+    let mut limits = SocketLimits::read(section);
     messages(section, given, &mut limits);
-    times(section, &mut limits);
+    check_times(section, section.later("ping_interval", "idle_timeout"), &limits);
     limits
 }
 
@@ -169,7 +153,7 @@ fn parts(section: &mut Section<'_, '_>) -> Parts {
     let upstream = section.optional("upstream", values::name);
     let format = section.optional("relay_format", |v| values::choice(v, RELAY_FORMAT_WORDS));
     let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
-    let (publish, subscribe) = (publish.or(defaults::PUBLISH), subscribe.or(defaults::SUBSCRIBE));
+    let (publish, subscribe) = (publish.or(true), subscribe.or(true));
     if let Some(place) = place.filter(|_| !publish && !subscribe) {
         section.report(Mistake::new(
             place,
@@ -182,7 +166,7 @@ fn parts(section: &mut Section<'_, '_>) -> Parts {
         publish,
         subscribe,
         upstream,
-        format: format.or(defaults::RELAY_FORMAT),
+        format: format.or(RelayFormat::Bytes),
         handler: handler.map(Spanned::into_inner),
     }
 }
@@ -299,7 +283,7 @@ fn messages(
     let message = section.optional("message_max", |v| values::size(v, &MESSAGE_RANGE));
     let frame = section.optional("frame_max", |v| values::size(v, &MESSAGE_RANGE));
     let place = later(&message, &frame);
-    options.message_max = message.or(defaults::WEBSOCKET_MESSAGE_MAX);
+    options.message_max = message.or(options.message_max);
     options.frame_max = frame.or(options.message_max);
     if let Some(place) = place.filter(|_| options.frame_max > options.message_max) {
         let [frame, message] =
@@ -327,21 +311,6 @@ fn messages(
     options.message_rate = rate.map(|rate| (rate, burst.or(rate)));
 }
 
-/// How long a socket may be silent, and its end take.
-fn times(section: &mut Section<'_, '_>, options: &mut SocketLimits) {
-    let within = |range: RangeInclusive<Duration>| {
-        move |v: &DeValue<'_>| values::unless(v, "off", |v| values::duration(v, &range))
-    };
-    let ping = section.optional("ping_interval", within(PING_INTERVAL_RANGE));
-    let idle = section.optional("idle_timeout", within(IDLE_TIMEOUT_RANGE));
-    let place = later(&ping, &idle);
-    options.ping_interval = ping.or(defaults::WEBSOCKET_PING_INTERVAL);
-    options.idle_timeout = idle.or(defaults::WEBSOCKET_IDLE_TIMEOUT);
-    check_times(section, place, options);
-    let close = section.optional("close_timeout", |v| values::duration(v, &CLOSE_TIMEOUT_RANGE));
-    options.close_timeout = close.or(defaults::WEBSOCKET_CLOSE_TIMEOUT);
-}
-
 /// A client that only answers pings is not closed as idle.
 fn check_times(section: &mut Section<'_, '_>, place: Option<Range<usize>>, options: &SocketLimits) {
     if let (Some(place), Some(ping), Some(idle)) =
@@ -357,20 +326,8 @@ fn check_times(section: &mut Section<'_, '_>, place: Option<Range<usize>>, optio
     }
 }
 
-fn deflate(section: &mut Section<'_, '_>, options: &mut WebSocketOptions) {
-    options.deflate = section.optional("deflate", values::boolean).or(defaults::DEFLATE);
-    let min = section.optional("deflate_min", |v| values::size(v, &DEFLATE_MIN_RANGE));
-    options.deflate_min = min.or(defaults::DEFLATE_MIN);
-    let level = section.optional("deflate_level", |v| values::whole(v, &DEFLATE_LEVEL_RANGE));
-    options.deflate_level = level.or(defaults::DEFLATE_LEVEL);
-    let takeover = section.optional("deflate_takeover", values::boolean);
-    options.deflate_takeover = takeover.or(defaults::DEFLATE_TAKEOVER);
-    let bits = section.optional("deflate_window_bits", |v| values::whole(v, &WINDOW_BITS_RANGE));
-    options.deflate_window_bits = bits.or(defaults::DEFLATE_WINDOW_BITS);
-}
-
 /// `drain_code` (RFC 6455, section 7.4, and the codes that IANA has added).
-fn drain_code(value: &DeValue<'_>) -> Result<u16, Fault> {
+pub(super) fn drain_code(value: &DeValue<'_>) -> Result<u16, Fault> {
     let fault = |fault| Fault {
         expected: "1000, 1001, 1012, 1013, or a code from 3000 to 4999".to_owned(),
         help: "1012 is a restart, 1001 an end, 1013 a time to come again; 3000 to 4999 are free"

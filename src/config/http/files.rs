@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use toml::Spanned;
+use serde_json::{Value as Schema, json};
 use toml::de::DeValue;
+use toml::{Spanned, Value};
 
 use super::super::accept::{Fault, parsed};
+use super::super::kinds::{Kind, List, Own};
 use super::super::report::Mistake;
-use super::super::section::Section;
+use super::super::section::{Field, Section};
 use super::accept::{error_status, field_value, media_type, url_path};
 use super::schema::TRY_FILES_MAX;
 
@@ -36,20 +38,52 @@ impl fmt::Display for TryFile {
 }
 
 /// `try_files`.
-pub(super) fn try_files(section: &mut Section<'_, '_>) -> Option<Vec<TryFile>> {
-    let given = section.spanned_list("try_files", &(1..=TRY_FILES_MAX), try_file)?;
-    for (at, one) in given.iter().enumerate() {
-        let is_last = at + 1 == given.len();
-        if matches!(one.get_ref(), TryFile::Status(_)) && !is_last {
-            let message = format!("`try_files`: nothing is tried after \"{}\"", one.get_ref());
-            section.report(Mistake::new(one.span(), message, "move it to the end"));
-        }
-        if given.iter().take(at).any(|other| other.get_ref() == one.get_ref()) {
-            let message = format!("`try_files`: \"{}\" is there already", one.get_ref());
-            section.report(Mistake::new(one.span(), message, "remove it"));
-        }
+pub(super) struct TryFiles;
+
+impl TryFiles {
+    const LIST: List<Own<TryFile>> = List {
+        counts: 1..=TRY_FILES_MAX,
+        each: Own {
+            accept: try_file,
+            write: |file| Value::from(file.to_string()),
+            schema: || json!({ "type": "string" }),
+        },
+    };
+}
+
+impl Kind for TryFiles {
+    type Value = Vec<TryFile>;
+
+    fn accept(&self, value: &DeValue<'_>) -> Result<Vec<TryFile>, Fault> {
+        Self::LIST.accept(value)
     }
-    Some(given.into_iter().map(Spanned::into_inner).collect())
+
+    fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<Vec<TryFile>> {
+        let Some(given) = section.spanned_list(key, &Self::LIST.counts, try_file) else {
+            return Field::Nothing;
+        };
+        for (at, one) in given.iter().enumerate() {
+            let is_last = at + 1 == given.len();
+            if matches!(one.get_ref(), TryFile::Status(_)) && !is_last {
+                let message = format!("`try_files`: nothing is tried after \"{}\"", one.get_ref());
+                section.report(Mistake::new(one.span(), message, "move it to the end"));
+            }
+            if given.iter().take(at).any(|other| other.get_ref() == one.get_ref()) {
+                let message = format!("`try_files`: \"{}\" is there already", one.get_ref());
+                section.report(Mistake::new(one.span(), message, "remove it"));
+            }
+        }
+        let files = given.into_iter().map(Spanned::into_inner).collect();
+        Field::Value(Spanned::new(0..0, files))
+    }
+
+    fn write(&self, value: &Vec<TryFile>) -> Value {
+        Self::LIST.write(value)
+    }
+
+    fn schema(&self) -> Schema {
+        Self::LIST.schema()
+    }
 }
 
 fn try_file(value: &DeValue<'_>) -> Result<TryFile, Fault> {

@@ -9,8 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::json;
+use toml::Value;
 
-use super::defaults;
+use self::schema::{FORWARDED_WORDS, HALF_CLOSE_WORDS, NETWORKS_MAX, UNDERSCORE_WORDS};
+use super::kinds::{Bool, Bytes, Choice, List, Own, Text, Time, Unless, Whole};
+use super::schema::{DAY, HOUR, MILLISECOND};
+use super::table::table;
 
 pub use self::files::TryFile;
 pub use self::http2::Http2Options;
@@ -41,69 +46,95 @@ mod template;
 pub(super) mod upstream;
 pub(super) mod websocket;
 
-/// What only a listener with `protocol = "http"` has. The default one has no route.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpOptions {
-    /// `head_size_max`: bytes of the head of a request, at most.
-    pub head_size_max: u32,
-    /// `fields_max`: fields of a head, at most.
-    pub fields_max: u16,
-    /// `target_size_max`: bytes of a request target, at most.
-    pub target_size_max: u32,
-    /// `body_max`: bytes of the body of a request, at most; a route may have its own. `None`: any
-    /// number.
-    pub body_max: Option<u64>,
-    /// `head_timeout`: how long a head may take, from its first byte on.
-    pub head_timeout: Duration,
-    /// `body_timeout`: how long no byte of a body may come.
-    pub body_timeout: Duration,
-    /// `body_rate_min`: bytes per second that a body has to average once it has taken
-    /// `body_timeout`. `None`: any rate will do.
-    pub body_rate_min: Option<u32>,
-    /// `write_timeout`: how long a client may take no byte of an answer.
-    pub write_timeout: Duration,
-    /// `write_rate_min`: bytes per second that a client has to take once it has been slow for
-    /// `write_timeout`. `None`: any rate will do.
-    pub write_rate_min: Option<u32>,
-    /// `keepalive_timeout`: how long a connection may be idle between requests.
-    pub keepalive_timeout: Duration,
-    /// `keepalive_requests`: requests of one connection. `None`: any number.
-    pub keepalive_requests: Option<u32>,
-    /// `keepalive_max_age`: how old a connection may be to get further requests, a tenth more or
-    /// less. `None`: any age.
-    pub keepalive_max_age: Option<Duration>,
-    /// `tunnel_timeout`: how long nothing may move on a connection that was upgraded.
-    pub tunnel_timeout: Duration,
-    /// `half_close`: what becomes of an exchange with a server whose client ends its side.
-    pub half_close: HalfClose,
-    /// `server_header`: the value of `server` in answers. `None`: no such field is added.
-    pub server_header: Option<String>,
-    /// `reason_header`: whether the field `x-ringway-reason` says which failure a 502, 503 or 504
-    /// is.
-    pub reason_header: bool,
-    /// `forwarded`: what is said to servers about the client.
-    pub forwarded: Forwarded,
-    /// `trusted_proxies`: peers whose word on the client is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Whether `trusted_proxies` has `"unix"`: those that come by a Unix socket are, too.
-    pub trusts_unix: bool,
-    /// `underscore_headers`: what becomes of fields of requests with a `_` in their names.
-    pub underscore_headers: UnderscoreHeaders,
-    /// `request_id_header`: the field that carries the identity of a request. `None`: none does.
-    pub request_id_header: Option<String>,
-    /// `http2` and the keys that begin so.
-    pub http2: Http2Options,
-    /// `source_connections_max`: connections at a time from one source address. `None`: any
-    /// number.
-    pub source_connections_max: Option<u32>,
-    /// `allow` and `deny`: who may connect.
-    pub access: AccessLists,
-    /// `[listener.access_log]`: a line for each request. `None`: none is written.
-    pub access_log: Option<AccessLog>,
-    /// `[[listener.route]]`: what is done with a request. The first that matches holds. A parsed
-    /// file has at least one.
-    pub routes: Vec<Route>,
+table! {
+    /// What only a listener with `protocol = "http"` has. The default one has no route.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct HttpOptions {
+        /// Bytes of the head of a request, at most.
+        "head_size_max" head_size_max: u32 = 64 << 10, Bytes(1 << 10..=1 << 20);
+        /// Fields of a head, at most.
+        "fields_max" fields_max: u16 = 100, Whole(8..=1000);
+        /// Bytes of a request target, at most: by default what RFC 9112, section 3, asks for.
+        "target_size_max" target_size_max: u32 = 8 << 10, Bytes(256..=64 << 10);
+        /// Bytes of the body of a request, at most; a route may have its own. `None`: any number.
+        "body_max" body_max: Option<u64> = Some(16 << 20), BODY_MAX;
+        /// How long a head may take, from its first byte on.
+        "head_timeout" head_timeout: Duration = Duration::from_secs(10), TIMEOUT;
+        /// How long no byte of a body may come.
+        "body_timeout" body_timeout: Duration = Duration::from_secs(30), TIMEOUT;
+        /// Bytes per second that a body has to average once it has taken `body_timeout`: by
+        /// default slower than any modem, so likely on purpose. `None`: any rate will do.
+        "body_rate_min" body_rate_min: Option<u32> = Some(256), RATE_MIN;
+        /// How long a client may take no byte of an answer.
+        "write_timeout" write_timeout: Duration = Duration::from_secs(30), TIMEOUT;
+        /// Bytes per second that a client has to take once it has been slow for `write_timeout`.
+        /// `None`: any rate will do.
+        "write_rate_min" write_rate_min: Option<u32> = Some(256), RATE_MIN;
+        /// How long a connection may be idle between requests: by default what browsers expect.
+        "keepalive_timeout" keepalive_timeout: Duration = Duration::from_secs(75),
+            Time(MILLISECOND..=DAY);
+        /// Requests of one connection, so that clients are spread anew from time to time. `None`:
+        /// any number.
+        "keepalive_requests" keepalive_requests: Option<u32> = Some(10_000),
+            Unless("off", Whole(1..=u32::MAX));
+        /// How old a connection may be to get further requests, a tenth more or less. `None`: any
+        /// age.
+        "keepalive_max_age" keepalive_max_age: Option<Duration> = Some(HOUR),
+            Unless("off", Time(MILLISECOND..=DAY.saturating_mul(7)));
+        /// How long nothing may move on a connection that was upgraded.
+        "tunnel_timeout" tunnel_timeout: Duration = Duration::from_secs(600),
+            Time(MILLISECOND..=DAY.saturating_mul(7));
+        /// What becomes of an exchange with a server whose client ends its side.
+        "half_close" half_close: HalfClose = HalfClose::Auto, Choice(HALF_CLOSE_WORDS);
+        /// The value of `server` in answers. `None`: no such field is added.
+        "server_header" server_header: Option<String> = Some("ringway".to_owned()),
+            Unless("off", Text { accept: accept::value_of_field });
+        /// Whether the field `x-ringway-reason` says which failure a 502, 503 or 504 is.
+        "reason_header" reason_header: bool = true, Bool;
+        /// What is said to servers about the client.
+        "forwarded" forwarded: Forwarded = Forwarded::Append, Choice(FORWARDED_WORDS);
+        /// Peers whose word on the client is believed: networks. `None`: those that come by a Unix
+        /// socket.
+        "trusted_proxies" trusted_proxies: Vec<Option<IpNet>> = Vec::new(),
+            List { counts: 0..=NETWORKS_MAX, each: Unless("unix", NETWORK) };
+        /// What becomes of fields of requests with a `_` in their names.
+        "underscore_headers" underscore_headers: UnderscoreHeaders = UnderscoreHeaders::Drop,
+            Choice(UNDERSCORE_WORDS);
+        /// The field that carries the identity of a request. `None`: none does.
+        "request_id_header" request_id_header: Option<String> = Some("x-request-id".to_owned()),
+            Unless("off", Text { accept: accept::name_of_field });
+        /// Connections at a time from one source address, which many clients may share. `None`:
+        /// any number.
+        "source_connections_max" source_connections_max: Option<u32> = None,
+            Unless("off", Whole(1..=1_000_000));
+        .. {
+            /// `http2` and the keys that begin so.
+            http2: Http2Options = Http2Options::default();
+            /// `allow` and `deny`: who may connect.
+            access: AccessLists = AccessLists::default();
+            /// `[listener.access_log]`: a line for each request. `None`: none is written.
+            access_log: Option<AccessLog> = None;
+            /// `[[listener.route]]`: what is done with a request. The first that matches holds. A
+            /// parsed file has at least one.
+            routes: Vec<Route> = Vec::new();
+        }
+    }
 }
+
+/// `body_max`, of a listener or a route.
+const BODY_MAX: Unless<Bytes<u64>> = Unless("off", Bytes(0..=1 << 40));
+/// Of timeouts that a connection waits for.
+const TIMEOUT: Time = Time(MILLISECOND..=HOUR);
+/// Bytes per second.
+const RATE_MIN: Unless<Bytes<u32>> = Unless("off", Bytes(1..=1 << 30));
+/// An IP network.
+const NETWORK: Own<IpNet> = Own {
+    accept: accept::network,
+    write: |network| Value::from(network.to_string()),
+    schema: || json!({ "type": "string" }),
+};
+/// Networks that may, or may not.
+const NETWORKS: List<Own<IpNet>> = List { counts: 0..=NETWORKS_MAX, each: NETWORK };
 
 impl HttpOptions {
     /// The indexes of the upstreams of its routes in
@@ -121,39 +152,6 @@ impl HttpOptions {
     pub fn relayed(&self) -> impl Iterator<Item = usize> + '_ {
         let sockets = self.routes.iter().filter_map(|route| route.action.websocket());
         sockets.filter_map(WebSocketOptions::upstream)
-    }
-}
-
-impl Default for HttpOptions {
-    fn default() -> Self {
-        Self {
-            head_size_max: defaults::HEAD_SIZE_MAX,
-            fields_max: defaults::FIELDS_MAX,
-            target_size_max: defaults::TARGET_SIZE_MAX,
-            body_max: defaults::BODY_MAX,
-            head_timeout: defaults::HEAD_TIMEOUT,
-            body_timeout: defaults::BODY_TIMEOUT,
-            body_rate_min: defaults::BODY_RATE_MIN,
-            write_timeout: defaults::WRITE_TIMEOUT,
-            write_rate_min: defaults::WRITE_RATE_MIN,
-            keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,
-            keepalive_requests: defaults::KEEPALIVE_REQUESTS,
-            keepalive_max_age: defaults::KEEPALIVE_MAX_AGE,
-            tunnel_timeout: defaults::TUNNEL_TIMEOUT,
-            half_close: defaults::HALF_CLOSE,
-            server_header: defaults::SERVER_HEADER.map(str::to_owned),
-            reason_header: defaults::REASON_HEADER,
-            forwarded: defaults::FORWARDED,
-            trusted_proxies: Vec::new(),
-            trusts_unix: false,
-            underscore_headers: defaults::UNDERSCORE_HEADERS,
-            request_id_header: defaults::REQUEST_ID_HEADER.map(str::to_owned),
-            http2: Http2Options::default(),
-            source_connections_max: defaults::SOURCE_CONNECTIONS_MAX,
-            access: AccessLists::default(),
-            access_log: None,
-            routes: Vec::new(),
-        }
     }
 }
 
@@ -189,14 +187,16 @@ pub enum UnderscoreHeaders {
     Drop,
 }
 
-/// Who may use a listener or a route, by the address. `deny` wins; with `allow`, everything else is
-/// denied. A single address is a network of its whole length.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessLists {
-    /// Networks that may. Empty: all.
-    pub allow: Vec<IpNet>,
-    /// Networks that may not.
-    pub deny: Vec<IpNet>,
+table! {
+    /// Who may use a listener or a route, by the address. `deny` wins; with `allow`, everything
+    /// else is denied. A single address is a network of its whole length.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct AccessLists {
+        /// Networks that may. Empty: all.
+        "allow" allow: Vec<IpNet> = Vec::new(), NETWORKS;
+        /// Networks that may not.
+        "deny" deny: Vec<IpNet> = Vec::new(), NETWORKS;
+    }
 }
 
 /// `[listener.access_log]`: one line for each request.

@@ -4,76 +4,158 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::defaults;
+use serde_json::{Value as Schema, json};
+use toml::de::DeValue;
+use toml::{Spanned, Value};
 
-/// How the servers of an upstream are weighted, chosen, checked, ejected and limited, whatever
-/// proxies use them, and what only HTTP proxies use of it, which is at its default for others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpUpstream {
-    /// What each of [`Upstream::servers`](super::super::Upstream::servers) gets, in their order;
-    /// one for each server.
-    pub shares: Vec<ServerShare>,
-    /// `hash_on`: what is hashed. Field if, and only if, the balance is
-    /// [`Balance::Hash`](super::super::Balance::Hash).
-    pub hash_on: Option<HashOn>,
-    /// `slow_start`: how long the share of a server grows after it became healthy. `None`: it
-    /// gets all of it at once.
-    pub slow_start: Option<Duration>,
-    /// `retry_on`: the failures after which a request is tried again.
-    pub retry_on: RetryOn,
-    /// `retry_body_max`: bytes of a body, at most, that is kept to be sent again.
-    pub retry_body_max: u32,
-    /// `try_timeout`: how long one try may take, to the end of the head of its answer. `None`: any
-    /// time.
-    pub try_timeout: Option<Duration>,
-    /// `hedge_after`: after what time without an answer another server is asked, too. `None`: none
-    /// is.
-    pub hedge_after: Option<Duration>,
-    /// `hedge_calls`: whether calls of gRPC are, too.
-    pub hedge_calls: bool,
-    /// `first_byte_timeout`: how long the first byte of an answer may take.
-    pub first_byte_timeout: Duration,
-    /// `response_idle_timeout`: how long no byte of an answer may come.
-    pub response_idle_timeout: Duration,
-    /// `requests_max`: requests, connections and flows in flight, in the whole process. `None`: any
-    /// number.
-    pub requests_max: Option<u32>,
-    /// `retries_max`: retries in flight, in the whole process.
-    pub retries_max: u32,
-    /// `protocol`: which version of HTTP servers are spoken to in.
-    pub protocol: ServerProtocol,
-    /// `host_header`: what servers get as `host`.
-    pub host_header: HostHeader,
-    /// `panic_ratio`: below this share of healthy servers, all are used. 0.0: never.
-    pub panic_ratio: f64,
-    /// `[upstream.NAME.health]`: active checks. `None`: none are made.
-    pub health: Option<HealthOptions>,
-    /// `[upstream.NAME.eject]`: which servers are ejected for a time. `None`: those to which
-    /// connects fail.
-    pub eject: Option<EjectOptions>,
+use super::super::accept::{Fault, parsed};
+use super::super::kinds::{Bool, Bytes, Choice, Kind, List, Number, Own, Time, Unless, Whole};
+use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
+use super::super::section::{Field, Section};
+use super::super::table::table;
+use super::accept::{self, RetryReason};
+use super::schema::{CONDITIONS_MAX, SERVER_PROTOCOL_WORDS};
+
+table! {
+    /// How the servers of an upstream are weighted, chosen, checked, ejected and limited, whatever
+    /// proxies use them, and what only HTTP proxies use of it, which is at its default for others.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct HttpUpstream {
+        /// How long the share of a server grows after it became healthy. `None`: it gets all of it
+        /// at once.
+        "slow_start" slow_start: Option<Duration> = None, Unless("off", Time(MILLISECOND..=HOUR));
+        /// The failures after which a request is tried again.
+        "retry_on" retry_on: RetryOn = RetryOn::default(), RetryReasons;
+        /// Bytes of a body, at most, that is kept to be sent again.
+        "retry_body_max" retry_body_max: u32 = 64 << 10, Bytes(0..=16 << 20);
+        /// How long one try may take, to the end of the head of its answer. `None`: any time.
+        "try_timeout" try_timeout: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
+        /// After what time without an answer another server is asked, too. `None`: none is.
+        "hedge_after" hedge_after: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
+        /// Whether calls of gRPC are, too.
+        "hedge_calls" hedge_calls: bool = false, Bool;
+        /// How long the first byte of an answer may take.
+        "first_byte_timeout" first_byte_timeout: Duration = Duration::from_secs(30), LONG_TIMEOUT;
+        /// How long no byte of an answer may come.
+        "response_idle_timeout" response_idle_timeout: Duration = MINUTE, LONG_TIMEOUT;
+        /// Requests, connections and flows in flight, in the whole process. `None`: any number.
+        "requests_max" requests_max: Option<u32> = None, Unless("off", Whole(1..=1_000_000));
+        /// Retries in flight, in the whole process.
+        "retries_max" retries_max: u32 = 64, Whole(1..=1_000_000);
+        /// Which version of HTTP servers are spoken to in.
+        "protocol" protocol: ServerProtocol = ServerProtocol::Auto, Choice(SERVER_PROTOCOL_WORDS);
+        /// What servers get as `host`.
+        "host_header" host_header: HostHeader = HostHeader::Pass, HOST_HEADER;
+        /// Below this share of healthy servers, all are used. 0.0: never.
+        "panic_ratio" panic_ratio: f64 = 0.0, SHARE;
+        .. {
+            /// What each of [`Upstream::servers`](super::super::Upstream::servers) gets, in their
+            /// order; one for each server.
+            shares: Vec<ServerShare> = Vec::new();
+            /// `hash_on`: what is hashed. Set if, and only if, the balance is
+            /// [`Balance::Hash`](super::super::Balance::Hash).
+            hash_on: Option<HashOn> = None;
+            /// `[upstream.NAME.health]`: active checks. `None`: none are made.
+            health: Option<HealthOptions> = None;
+            /// `[upstream.NAME.eject]`: which servers are ejected for a time. `None`: those to
+            /// which connects fail.
+            eject: Option<EjectOptions> = None;
+        }
+    }
 }
 
-impl Default for HttpUpstream {
-    fn default() -> Self {
-        Self {
-            shares: Vec::new(),
-            hash_on: None,
-            slow_start: defaults::SLOW_START,
-            retry_on: RetryOn::default(),
-            retry_body_max: defaults::RETRY_BODY_MAX,
-            try_timeout: defaults::TRY_TIMEOUT,
-            hedge_after: defaults::HEDGE_AFTER,
-            hedge_calls: defaults::HEDGE_CALLS,
-            first_byte_timeout: defaults::FIRST_BYTE_TIMEOUT,
-            response_idle_timeout: defaults::RESPONSE_IDLE_TIMEOUT,
-            requests_max: defaults::REQUESTS_MAX,
-            retries_max: defaults::RETRIES_MAX,
-            protocol: defaults::SERVER_PROTOCOL,
-            host_header: HostHeader::Pass,
-            panic_ratio: defaults::PANIC_RATIO,
-            health: None,
-            eject: None,
+/// Of timeouts of answers.
+const LONG_TIMEOUT: Time = Time(MILLISECOND..=DAY);
+/// From nothing to all.
+const SHARE: Number = Number(0.0..=1.0);
+
+const HOST_HEADER: Own<HostHeader> = Own {
+    accept: |value| {
+        parsed(value, "\"pass\", \"server\" or a host", |text| match text {
+            "pass" => Ok(HostHeader::Pass),
+            "server" => Ok(HostHeader::Server),
+            _ => accept::authority(text).map(HostHeader::Name),
+        })
+    },
+    write: |header| match header {
+        HostHeader::Pass => Value::from("pass"),
+        HostHeader::Server => Value::from("server"),
+        HostHeader::Name(name) => Value::from(name.as_str()),
+    },
+    schema: || json!({ "type": "string", "minLength": 1 }),
+};
+
+/// Words, statuses and names of `retry_on`.
+struct RetryReasons;
+
+impl RetryReasons {
+    const LIST: List<Own<RetryReason>> = List {
+        counts: 0..=CONDITIONS_MAX,
+        each: Own {
+            accept: accept::retry_reason,
+            write: |reason| match reason {
+                RetryReason::Connect => Value::from("connect"),
+                RetryReason::Reset => Value::from("reset"),
+                RetryReason::Timeout => Value::from("timeout"),
+                RetryReason::Status(status) => Value::from(status.to_string()),
+                RetryReason::Code(code) => Value::from(format!("grpc:{code}")),
+            },
+            schema: || json!({ "type": ["string", "integer"] }),
+        },
+    };
+
+    fn conditions(reasons: &[RetryReason]) -> RetryOn {
+        let mut on = RetryOn { connect: false, ..RetryOn::default() };
+        for reason in reasons {
+            match reason {
+                RetryReason::Connect => on.connect = true,
+                RetryReason::Reset => on.reset = true,
+                RetryReason::Timeout => on.timeout = true,
+                RetryReason::Status(status) => on.statuses.push(*status),
+                RetryReason::Code(code) => on.codes.push(code),
+            }
         }
+        on.statuses.sort_unstable();
+        on.statuses.dedup();
+        on.codes.sort_unstable();
+        on.codes.dedup();
+        on
+    }
+
+    fn reasons(on: &RetryOn) -> Vec<RetryReason> {
+        let words = [
+            (RetryReason::Connect, on.connect),
+            (RetryReason::Reset, on.reset),
+            (RetryReason::Timeout, on.timeout),
+        ];
+        let words = words.into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason);
+        let statuses = on.statuses.iter().map(|status| RetryReason::Status(*status));
+        words.chain(statuses).chain(on.codes.iter().map(|code| RetryReason::Code(code))).collect()
+    }
+}
+
+impl Kind for RetryReasons {
+    type Value = RetryOn;
+
+    fn accept(&self, value: &DeValue<'_>) -> Result<RetryOn, Fault> {
+        Self::LIST.accept(value).map(|reasons| Self::conditions(&reasons))
+    }
+
+    fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<RetryOn> {
+        match Self::LIST.read(key, section).value() {
+            Some(reasons) => {
+                Field::Value(Spanned::new(reasons.span(), Self::conditions(reasons.get_ref())))
+            }
+            None => Field::Nothing,
+        }
+    }
+
+    fn write(&self, value: &RetryOn) -> Value {
+        Self::LIST.write(&Self::reasons(value))
+    }
+
+    fn schema(&self) -> Schema {
+        Self::LIST.schema()
     }
 }
 
@@ -99,7 +181,7 @@ pub struct ServerShare {
 
 impl Default for ServerShare {
     fn default() -> Self {
-        Self { weight: defaults::WEIGHT, priority: defaults::PRIORITY }
+        Self { weight: 1, priority: 0 }
     }
 }
 
@@ -154,22 +236,29 @@ pub enum HostHeader {
     Name(String),
 }
 
-/// `[upstream.NAME.health]`: active checks of each server.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HealthOptions {
-    /// What is asked, and what has to come.
-    pub kind: HealthKind,
-    /// `interval`: the time from one check to the next.
-    pub interval: Duration,
-    /// `timeout`: how long a check may take, not longer than `interval`.
-    pub timeout: Duration,
-    /// `jitter`: by which share of it the interval varies.
-    pub jitter: f64,
-    /// `rise`: good checks in a row that make a server healthy.
-    pub rise: u32,
-    /// `fall`: bad checks in a row after which it is not.
-    pub fall: u32,
+table! {
+    /// `[upstream.NAME.health]`: active checks of each server.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct HealthOptions {
+        /// The time from one check to the next.
+        "interval" interval: Duration = Duration::from_secs(2), Time(MILLISECOND..=DAY);
+        /// How long a check may take, not longer than `interval`.
+        "timeout" timeout: Duration = SECOND, Time(MILLISECOND..=MINUTE.saturating_mul(10));
+        /// By which share of it the interval varies, so that checks do not come all at once.
+        "jitter" jitter: f64 = 0.1, SHARE;
+        /// Good checks in a row that make a server healthy.
+        "rise" rise: u32 = 2, CHECKS;
+        /// Bad checks in a row after which it is not: one lost check is no lost server.
+        "fall" fall: u32 = 3, CHECKS;
+        .. {
+            /// What is asked, and what has to come.
+            kind: HealthKind = HealthKind::Http(HttpCheck::default());
+        }
+    }
 }
+
+/// Checks in a row.
+const CHECKS: Whole<u32> = Whole(1..=100);
 
 /// The kind of an active check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,47 +299,30 @@ pub struct HttpCheck {
 
 impl Default for HttpCheck {
     fn default() -> Self {
-        Self {
-            path: defaults::HEALTH_PATH.to_owned(),
-            statuses: vec![defaults::HEALTH_STATUS..=defaults::HEALTH_STATUS],
-            body: None,
-            host: None,
-        }
+        Self { path: "/".to_owned(), statuses: vec![200..=200], body: None, host: None }
     }
 }
 
-/// `[upstream.NAME.eject]`: when a server is left out for a time, by what requests find.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EjectOptions {
-    /// `consecutive_failures`: failures in a row. 0: not by them.
-    pub consecutive_failures: u32,
-    /// `consecutive_connect_failures`: connections in a row that could not be made. 0: not by them.
-    pub consecutive_connect_failures: u32,
-    /// `error_rate`: the share of failures within an interval. 0.0: not by it.
-    pub error_rate: f64,
-    /// `latency_factor`: how many times slower than the median of the servers. 0.0: not by it.
-    pub latency_factor: f64,
-    /// `min_requests`: requests of a server within an interval, without which a rate says nothing.
-    pub min_requests: u32,
-    /// `interval`: how long requests are counted together.
-    pub interval: Duration,
-    /// `time`: how long a server is left out the first time.
-    pub time: Duration,
-    /// `share_max`: the share of the servers that may be left out.
-    pub share_max: f64,
-}
-
-impl Default for EjectOptions {
-    fn default() -> Self {
-        Self {
-            consecutive_failures: defaults::EJECT_CONSECUTIVE_FAILURES,
-            consecutive_connect_failures: defaults::EJECT_CONSECUTIVE_CONNECT_FAILURES,
-            error_rate: defaults::EJECT_ERROR_RATE,
-            latency_factor: defaults::EJECT_LATENCY_FACTOR,
-            min_requests: defaults::EJECT_MIN_REQUESTS,
-            interval: defaults::EJECT_INTERVAL,
-            time: defaults::EJECT_TIME,
-            share_max: defaults::EJECT_SHARE_MAX,
-        }
+table! {
+    /// `[upstream.NAME.eject]`: when a server is left out for a time, by what requests find.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct EjectOptions {
+        /// Failures in a row. 0: not by them.
+        "consecutive_failures" consecutive_failures: u32 = 5, Whole(0..=10_000);
+        /// Connections in a row that could not be made. 0: not by them.
+        "consecutive_connect_failures" consecutive_connect_failures: u32 = 3, Whole(0..=10_000);
+        /// The share of failures within an interval. 0.0: not by it.
+        "error_rate" error_rate: f64 = 0.5, SHARE;
+        /// How many times slower than the median of the servers, which may differ on purpose. 0.0:
+        /// not by it.
+        "latency_factor" latency_factor: f64 = 0.0, Number(0.0..=1000.0);
+        /// Requests of a server within an interval, without which a rate says nothing.
+        "min_requests" min_requests: u32 = 20, Whole(1..=1_000_000);
+        /// How long requests are counted together.
+        "interval" interval: Duration = Duration::from_secs(10), Time(SECOND..=HOUR);
+        /// How long a server is left out the first time.
+        "time" time: Duration = Duration::from_secs(30), Time(MILLISECOND..=DAY);
+        /// The share of the servers that may be left out.
+        "share_max" share_max: f64 = 0.5, SHARE;
     }
 }

@@ -1,11 +1,22 @@
 //! `[[listener.route]]`: which requests it is for, and what is done with them.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::super::defaults;
-use super::{AccessLists, SocketLimits, TryFile, WebSocketOptions};
+use serde_json::{Value as Schema, json};
+use toml::de::DeValue;
+use toml::{Spanned, Value};
+
+use super::super::accept::{Fault, parsed};
+use super::super::kinds::{Bool, Bytes, Choice, Kind, List, Own, Pairs, Text, Time, Unless, Whole};
+use super::super::schema::HOUR;
+use super::super::section::{Field, Section};
+use super::super::table::table;
+use super::files::{self, TryFiles};
+use super::schema::{CODING_WORDS, ENTRIES_MAX, RATE_RANGE, SYMLINKS_WORDS};
+use super::{AccessLists, SocketLimits, TryFile, WebSocketOptions, accept};
 
 /// One route of an HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,66 +193,79 @@ impl Action {
     }
 }
 
-/// How the files of a directory are given: the key `files`, and those that only it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilesOptions {
-    /// `files`: the directory.
-    pub root: PathBuf,
-    /// `index`: names of the files that stand for a directory, the first that is there.
-    pub index: Vec<String>,
-    /// `try_files`: what is tried for a request, the first that is there.
-    pub try_files: Vec<TryFile>,
-    /// `listing`: whether a directory without such a file is listed.
-    pub listing: bool,
-    /// `symlinks`: which symbolic links are followed.
-    pub symlinks: Symlinks,
-    /// `dot_files`: whether files whose names start with a dot are given.
-    pub dot_files: bool,
-    /// `content_types`: content types by the ends of names, in lower case and without the dot
-    /// before them, sorted by these.
-    pub content_types: Vec<(String, String)>,
-    /// `default_type`: the content type of files of which none is known.
-    pub default_type: String,
-    /// `precompressed`: codings for which a compressed file may lie beside a file, the preferred
-    /// one first.
-    pub precompressed: Vec<Coding>,
-    /// `cache_control`: the value of `cache-control`. `None`: no such field.
-    pub cache_control: Option<String>,
-    /// `cache_control_by`: values of `cache-control` by patterns of types, such as `image/*`,
-    /// sorted by pattern.
-    pub cache_control_by: Vec<(String, String)>,
-    /// `error_pages`: paths of files below the directory that are the bodies of errors, sorted by
-    /// status.
-    pub error_pages: Vec<(u16, String)>,
-    /// `file_cache_entries`: files that are kept open.
-    pub cache_entries: u32,
-    /// `file_cache_ttl`: how long a kept file is given without another look at it.
-    pub cache_ttl: Duration,
-    /// `small_file_max`: bytes of a file, at most, that is given from memory.
-    pub small_file_max: u32,
+table! {
+    /// How the files of a directory are given: the key `files`, and those that only it has.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct FilesOptions {
+        /// Names of the files that stand for a directory, the first that is there.
+        "index" index: Vec<String> = vec!["index.html".to_owned()],
+            List { counts: ENTRIES, each: Text { accept: accept::file_name } };
+        /// What is tried for a request, the first that is there.
+        "try_files" try_files: Vec<TryFile> =
+            vec![TryFile::Path(String::new()), TryFile::Folder], TryFiles;
+        /// Whether a directory without such a file is listed: what lies in a directory is nobody's
+        /// business unless it is said.
+        "listing" listing: bool = false, Bool;
+        /// Which symbolic links are followed.
+        "symlinks" symlinks: Symlinks = Symlinks::Never, Choice(SYMLINKS_WORDS);
+        /// Whether files whose names start with a dot are given: they are likely of tools, and not
+        /// for the public.
+        "dot_files" dot_files: bool = false, Bool;
+        /// Content types by the ends of names, in lower case and without the dot before them,
+        /// sorted by these.
+        "content_types" content_types: Vec<(String, String)> = Vec::new(),
+            Pairs {
+                counts: ENTRIES,
+                names: "ends of names",
+                name: files::extension,
+                accept: files::content_type,
+            };
+        /// The content type of files of which none is known.
+        "default_type" default_type: String = "application/octet-stream".to_owned(),
+            Text { accept: files::content_type };
+        /// Codings for which a compressed file may lie beside a file, the preferred one first.
+        "precompressed" precompressed: Vec<Coding> = Vec::new(),
+            List { counts: 0..=CODING_WORDS.len(), each: Choice(CODING_WORDS) };
+        /// The value of `cache-control`. `None`: no such field.
+        "cache_control" cache_control: Option<String> = None,
+            Unless("off", Text { accept: accept::value_of_field });
+        /// Values of `cache-control` by patterns of types, such as `image/*`, sorted by pattern.
+        "cache_control_by" cache_control_by: Vec<(String, String)> = Vec::new(),
+            Pairs {
+                counts: ENTRIES,
+                names: "content types",
+                name: |text| accept::media_type(text, true),
+                accept: accept::value_of_field,
+            };
+        /// Paths of files below the directory that are the bodies of errors, sorted by status.
+        "error_pages" error_pages: Vec<(u16, String)> = Vec::new(),
+            Pairs {
+                counts: ENTRIES,
+                names: "statuses",
+                name: accept::error_status,
+                accept: accept::path,
+            };
+        /// Files that are kept open.
+        "file_cache_entries" cache_entries: u32 = 1024, Whole(0..=1_000_000);
+        /// How long a kept file is given without another look at it.
+        "file_cache_ttl" cache_ttl: Duration = Duration::from_secs(2), Time(Duration::ZERO..=HOUR);
+        /// Bytes of a file, at most, that is given from memory.
+        "small_file_max" small_file_max: u32 = 64 << 10, Bytes(0..=16 << 20);
+        .. {
+            /// `files`: the directory.
+            root: PathBuf = PathBuf::new();
+        }
+    }
 }
+
+/// Entries of a small list or table.
+const ENTRIES: RangeInclusive<usize> = 0..=ENTRIES_MAX;
 
 impl FilesOptions {
     /// The files of a directory, with defaults.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self {
-            root,
-            index: defaults::INDEX.map(str::to_owned).to_vec(),
-            try_files: defaults::try_files(),
-            listing: defaults::LISTING,
-            symlinks: defaults::SYMLINKS,
-            dot_files: defaults::DOT_FILES,
-            content_types: Vec::new(),
-            default_type: defaults::DEFAULT_TYPE.to_owned(),
-            precompressed: Vec::new(),
-            cache_control: None,
-            cache_control_by: Vec::new(),
-            error_pages: Vec::new(),
-            cache_entries: defaults::FILE_CACHE_ENTRIES,
-            cache_ttl: defaults::FILE_CACHE_TTL,
-            small_file_max: defaults::SMALL_FILE_MAX,
-        }
+        Self { root, ..Self::default() }
     }
 }
 
@@ -277,18 +301,31 @@ pub struct HeaderEdits {
     pub add: Vec<(String, String)>,
 }
 
-/// `rate_limit`: a token bucket for each source or value of a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimit {
-    /// `rate`: requests per second.
-    pub rate: u32,
-    /// `burst`: requests at once, after a pause.
-    pub burst: u32,
-    /// `by`: what has a bucket of its own.
-    pub by: RateKey,
-    /// `entries_max`: buckets that are remembered.
-    pub entries_max: u32,
+table! {
+    /// `rate_limit`: a token bucket for each source or value of a field.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct RateLimit {
+        /// Requests at once, after a pause: by default those of a second.
+        "burst" burst: u32 = 1, Whole(RATE_RANGE);
+        /// What has a bucket of its own.
+        "by" by: RateKey = RateKey::Source, RATE_KEY;
+        /// Buckets that are remembered.
+        "entries_max" entries_max: u32 = 65_536, Whole(16..=10_000_000);
+        .. {
+            /// `rate`: requests per second.
+            rate: u32 = 1;
+        }
+    }
 }
+
+const RATE_KEY: Own<RateKey> = Own {
+    accept: accept::rate_key,
+    write: |key| match key {
+        RateKey::Source => Value::from("source"),
+        RateKey::Header(name) => Value::from(format!("header:{name}")),
+    },
+    schema: || json!({ "type": "string", "pattern": "^(source|header:.+)$" }),
+};
 
 /// What has a rate of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -317,22 +354,66 @@ pub enum Users {
     File(PathBuf),
 }
 
-/// `compress`, `compress_types` and `compress_min`: compression on the fly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compression {
-    /// `compress`: whether it is done.
-    pub enabled: bool,
-    /// `compress_types`: content types, in lower case, that are compressed. Routes that do not say
-    /// so share the default.
-    pub types: Arc<[String]>,
-    /// `compress_min`: bytes of an answer, at least.
-    pub min: u32,
+table! {
+    /// `compress`, `compress_types` and `compress_min`: compression on the fly.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Compression {
+        /// Whether it is done: it costs time, and mixes secrets with what others chose.
+        "compress" enabled: bool = false, Bool;
+        /// Content types, in lower case, that are compressed: by default text, of which little is
+        /// left. Routes that do not say so share the default.
+        "compress_types" types: Arc<[String]> = Arc::clone(&COMPRESS_TYPES), MediaTypes;
+        /// Bytes of an answer, at least: less fits into one segment anyway.
+        "compress_min" min: u32 = 1 << 10, Bytes(0..=1 << 30);
+    }
 }
 
-impl Default for Compression {
-    fn default() -> Self {
-        static TYPES: LazyLock<Arc<[String]>> =
-            LazyLock::new(|| defaults::COMPRESS_TYPES.map(str::to_owned).into());
-        Self { enabled: defaults::COMPRESS, types: Arc::clone(&TYPES), min: defaults::COMPRESS_MIN }
+static COMPRESS_TYPES: LazyLock<Arc<[String]>> = LazyLock::new(|| {
+    [
+        "text/html",
+        "text/css",
+        "text/plain",
+        "text/javascript",
+        "application/javascript",
+        "application/json",
+        "application/xml",
+        "image/svg+xml",
+    ]
+    .map(str::to_owned)
+    .into()
+});
+
+/// Content types, which routes share.
+struct MediaTypes;
+
+impl MediaTypes {
+    const LIST: List<Text> = List {
+        counts: ENTRIES,
+        each: Text {
+            accept: |v| parsed(v, "a content type", |text| accept::media_type(text, false)),
+        },
+    };
+}
+
+impl Kind for MediaTypes {
+    type Value = Arc<[String]>;
+
+    fn accept(&self, value: &DeValue<'_>) -> Result<Self::Value, Fault> {
+        Self::LIST.accept(value).map(Into::into)
+    }
+
+    fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<Self::Value> {
+        match Self::LIST.read(key, section).value() {
+            Some(types) => Field::Value(Spanned::new(types.span(), types.into_inner().into())),
+            None => Field::Nothing,
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> Value {
+        Self::LIST.write(&value.to_vec())
+    }
+
+    fn schema(&self) -> Schema {
+        Self::LIST.schema()
     }
 }

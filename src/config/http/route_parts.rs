@@ -1,24 +1,15 @@
 //! From the keys and tables within a `[[listener.route]]` to values.
 
-use std::path::PathBuf;
-
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::accept::{self as values, parsed};
-use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept;
-use super::files;
-use super::schema::{
-    AUTH, CODING_WORDS, COMPRESS_MIN_RANGE, CONDITIONS_MAX, ENTRIES_MAX, FILE_CACHE_ENTRIES_RANGE,
-    FILE_CACHE_TTL_RANGE, RATE_ENTRIES_RANGE, RATE_RANGE, SMALL_FILE_RANGE, SYMLINKS_WORDS,
-    USERS_MAX,
-};
+use super::schema::{AUTH, CONDITIONS_MAX, ENTRIES_MAX, RATE_RANGE, USERS_MAX};
 use super::{
-    Auth, CertificateCondition, Compression, FilesOptions, HeaderCondition, HeaderEdits, RateKey,
-    RateLimit, Users,
+    Auth, CertificateCondition, FilesOptions, HeaderCondition, HeaderEdits, RateLimit, Users,
 };
 
 /// What the names of a table of fields are called in messages.
@@ -63,17 +54,11 @@ pub(super) fn edits(mut section: Section<'_, '_>, is_request: bool) -> HeaderEdi
 /// The table `rate_limit`.
 pub(super) fn rate_limit(mut section: Section<'_, '_>) -> Option<RateLimit> {
     let rate = section.required("rate", "rate = 100", |v| values::whole(v, &RATE_RANGE)).value();
-    let burst = section.optional("burst", |v| values::whole(v, &RATE_RANGE));
-    let by = section.optional("by", accept::rate_key);
-    let entries_max = section.optional("entries_max", |v| values::whole(v, &RATE_ENTRIES_RANGE));
+    let limit = RateLimit::read(&mut section);
+    let has_burst = section.place("burst").is_some();
     section.finish();
     let rate = rate?.into_inner();
-    Some(RateLimit {
-        rate,
-        burst: burst.or(rate),
-        by: by.or(RateKey::Source),
-        entries_max: entries_max.or(defaults::RATE_ENTRIES_MAX),
-    })
+    Some(RateLimit { rate, burst: if has_burst { limit.burst } else { rate }, ..limit })
 }
 
 /// The table `auth`. What is missing in it is a mistake: nobody is let in by one.
@@ -106,7 +91,7 @@ pub(super) fn auth(section: &mut Section<'_, '_>) -> Option<Auth> {
     }
     section.finish();
     Some(Auth {
-        realm: realm.or(defaults::REALM.to_owned()),
+        realm: realm.or("restricted".to_owned()),
         users: match file {
             Field::Value(path) => Users::File(path.into_inner()),
             Field::Nothing | Field::Mistake => Users::Listed(users),
@@ -114,72 +99,9 @@ pub(super) fn auth(section: &mut Section<'_, '_>) -> Option<Auth> {
     })
 }
 
-/// `compress` and its further keys.
-pub(super) fn compression(section: &mut Section<'_, '_>) -> Compression {
-    let media_type =
-        |v: &DeValue<'_>| parsed(v, "a content type", |text| accept::media_type(text, false));
-    let enabled = section.optional("compress", values::boolean);
-    let types = section.list("compress_types", &(0..=ENTRIES_MAX), media_type);
-    let min = section.optional("compress_min", |v| values::size(v, &COMPRESS_MIN_RANGE));
-    let default = Compression::default();
-    Compression {
-        enabled: enabled.or(default.enabled),
-        types: types.map_or(default.types, Into::into),
-        min: min.or(default.min),
-    }
-}
-
 /// `files` and the keys that only it has.
 pub(super) fn files_options(section: &mut Section<'_, '_>) -> Option<FilesOptions> {
     let root = section.optional("files", values::directory).value();
-    let default = FilesOptions::new(PathBuf::new());
-    let sizes = 0..=ENTRIES_MAX;
-    let index = section.list("index", &sizes, accept::file_name);
-    let try_files = files::try_files(section);
-    let listing = section.optional("listing", values::boolean);
-    let symlinks = section.optional("symlinks", |v| values::choice(v, SYMLINKS_WORDS));
-    let dot_files = section.optional("dot_files", values::boolean);
-    let content_types = section.pairs(
-        "content_types",
-        &sizes,
-        "ends of names",
-        files::extension,
-        files::content_type,
-    );
-    let default_type = section.optional("default_type", files::content_type);
-    let precompressed = section
-        .list("precompressed", &(0..=CODING_WORDS.len()), |v| values::choice(v, CODING_WORDS));
-    let cache_control =
-        section.optional("cache_control", |v| values::unless(v, "off", accept::value_of_field));
-    let cache_control_by = section.pairs(
-        "cache_control_by",
-        &sizes,
-        "content types",
-        |text| accept::media_type(text, true),
-        accept::value_of_field,
-    );
-    let error_pages =
-        section.pairs("error_pages", &sizes, "statuses", accept::error_status, accept::path);
-    let cache_entries =
-        section.optional("file_cache_entries", |v| values::whole(v, &FILE_CACHE_ENTRIES_RANGE));
-    let cache_ttl =
-        section.optional("file_cache_ttl", |v| values::duration(v, &FILE_CACHE_TTL_RANGE));
-    let small_file_max = section.optional("small_file_max", |v| values::size(v, &SMALL_FILE_RANGE));
-    Some(FilesOptions {
-        index: index.unwrap_or(default.index),
-        try_files: try_files.unwrap_or(default.try_files),
-        listing: listing.or(default.listing),
-        symlinks: symlinks.or(default.symlinks),
-        dot_files: dot_files.or(default.dot_files),
-        content_types,
-        default_type: default_type.or(default.default_type),
-        precompressed: precompressed.unwrap_or(default.precompressed),
-        cache_control: cache_control.or(default.cache_control),
-        cache_control_by,
-        error_pages,
-        cache_entries: cache_entries.or(default.cache_entries),
-        cache_ttl: cache_ttl.or(default.cache_ttl),
-        small_file_max: small_file_max.or(default.small_file_max),
-        root: root?.into_inner(),
-    })
+    let options = FilesOptions::read(section);
+    Some(FilesOptions { root: root?.into_inner(), ..options })
 }

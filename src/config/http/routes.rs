@@ -7,23 +7,32 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::accept as values;
-use super::super::defaults;
+use super::super::kinds::Kind;
 use super::super::report::Mistake;
+use super::super::schema::{DAY, MILLISECOND};
 use super::super::section::{Field, Section};
 use super::accept;
 use super::endpoint::{RawWebSocket, websocket, websocket_inspect};
-use super::listener::{access_lists, body_max};
 use super::route_parts::{
-    auth, client_certificate as client_certificate_of, compression, edits, files_options,
-    header_conditions, rate_limit,
+    auth, client_certificate as client_certificate_of, edits, files_options, header_conditions,
+    rate_limit,
 };
 use super::schema::{
-    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, GRPC_MESSAGE_RANGE, HANDLER_NAME_MAX,
-    LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS,
-    ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
+    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, GRPC_MESSAGE_RANGE, HANDLER_NAME_MAX, PATHS,
+    RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX,
+    TEXT_SIZE_MAX, actions_of,
 };
 use super::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
-use super::{Action, HostPattern, PathPattern, Route, WebSocketOptions};
+use super::{
+    AccessLists, Action, BODY_MAX, Compression, HostPattern, PathPattern, Route, WebSocketOptions,
+};
+
+/// `status` of a redirect: found for now.
+const REDIRECT_STATUS: u16 = 302;
+/// `status` of a text.
+const RESPOND_STATUS: u16 = 200;
+/// `content_type` of a text.
+const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// A route whose reference is still a name.
 #[derive(Debug)]
@@ -95,13 +104,13 @@ fn route(
     let (socket, upstream, topics) = endpoint(&mut section);
     let action = action(&mut section, &given, (&proxy, socket));
     let prefix_rewrite = prefix_rewrite(&mut section, &given);
-    let body_max = body_max(&mut section);
+    let body_max = BODY_MAX.read("body_max", &mut section);
     let total_timeout = total_timeout(&mut section, &given);
     let grpc_web = section.optional("grpc_web", values::boolean);
     let message_max = grpc_message_max(&mut section);
     let inspect = section.table("websocket_inspect", WEBSOCKET_INSPECT).map(websocket_inspect);
-    let access = access_lists(&mut section);
-    let compression = compression(&mut section);
+    let access = AccessLists::read(&mut section);
+    let compression = Compression::read(&mut section);
     let request_headers = section.table("request_headers", REQUEST_HEADERS);
     let request_headers = request_headers.map(|section| edits(section, true));
     let response_headers = section.table("response_headers", RESPONSE_HEADERS);
@@ -136,9 +145,9 @@ fn route(
             request_headers: request_headers.unwrap_or_default(),
             response_headers: response_headers.unwrap_or_default(),
             body_max: body_max.or(listener_body_max),
-            total_timeout: total_timeout.unwrap_or(defaults::TOTAL_TIMEOUT),
-            grpc_web: grpc_web.or(defaults::GRPC_WEB),
-            grpc_message_max: message_max.or(defaults::GRPC_MESSAGE_MAX),
+            total_timeout: total_timeout.flatten(),
+            grpc_web: grpc_web.or(false),
+            grpc_message_max: message_max.or(None),
             websocket_inspect: inspect,
             access,
             rate_limit,
@@ -233,7 +242,7 @@ fn total_timeout(
     given: &[Spanned<&'static str>],
 ) -> Option<Option<Duration>> {
     let total = section.optional("total_timeout", |v| {
-        values::unless(v, "off", |v| values::duration(v, &LONG_TIMEOUT_RANGE))
+        values::unless(v, "off", |v| values::duration(v, &(MILLISECOND..=DAY)))
     });
     let total = total.value()?;
     let has_one = given.iter().any(|key| matches!(*key.get_ref(), "proxy" | "handler"));
@@ -288,12 +297,12 @@ fn action(
         "files" => files.map(Box::new).map(Action::Files),
         "redirect" => location.map(|location| Action::Redirect {
             location: location.into_inner(),
-            status: status.or(defaults::REDIRECT_STATUS),
+            status: status.or(REDIRECT_STATUS),
         }),
         "respond" => body.map(|body| Action::Respond {
             body: body.into_inner(),
-            status: status.or(defaults::RESPOND_STATUS),
-            content_type: content_type.or(defaults::CONTENT_TYPE.to_owned()),
+            status: status.or(RESPOND_STATUS),
+            content_type: content_type.or(CONTENT_TYPE.to_owned()),
         }),
         "echo" => echo.map(|_| Action::Echo),
         "handler" => handler.map(|name| Action::Handler(name.into_inner())),

@@ -1,65 +1,57 @@
 //! What a file may say of HTTP: the keys of its tables, words and ranges.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, TableKeys, Words};
-use super::{Coding, Forwarded, HalfClose, ServerProtocol, Symlinks, UnderscoreHeaders};
+use super::super::schema::{TableKeys, Words, keys};
+use super::{
+    AccessLists, Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose,
+    HealthOptions, RateLimit, ServerProtocol, Symlinks, UnderscoreHeaders,
+};
 
 pub(in super::super) const ACCESS_LOG: TableKeys =
     TableKeys { table: "[listener.access_log]", keys: &["format", "path", "template"] };
 
 pub(in super::super) const ROUTE: TableKeys = TableKeys {
     table: "[[listener.route]]",
-    keys: &[
-        "name",
-        "host",
-        "path_prefix",
-        "method",
-        "header",
-        "proxy",
-        "prefix_rewrite",
-        "body_max",
-        "total_timeout",
-        "grpc_web",
-        "grpc_message_max",
-        "allow",
-        "deny",
-        "compress",
-        "compress_types",
-        "compress_min",
-        "request_headers",
-        "response_headers",
-        "rate_limit",
-        "auth",
-        "websocket_inspect",
-        "files",
-        "index",
-        "try_files",
-        "listing",
-        "symlinks",
-        "dot_files",
-        "content_types",
-        "default_type",
-        "precompressed",
-        "cache_control",
-        "cache_control_by",
-        "error_pages",
-        "file_cache_entries",
-        "file_cache_ttl",
-        "small_file_max",
-        "path",
-        "redirect",
-        "status",
-        "path_regex",
-        "respond",
-        "content_type",
-        "echo",
-        "status_page",
-        "websocket_page",
-        "handler",
-        "websocket",
-        "client_certificate",
+    keys: keys![
+        &[
+            "name",
+            "host",
+            "path_prefix",
+            "method",
+            "header",
+            "proxy",
+            "prefix_rewrite",
+            "body_max",
+            "total_timeout",
+            "grpc_web",
+            "grpc_message_max",
+        ],
+        AccessLists::KEYS,
+        Compression::KEYS,
+        &[
+            "request_headers",
+            "response_headers",
+            "rate_limit",
+            "auth",
+            "websocket_inspect",
+            "files",
+        ],
+        FilesOptions::KEYS,
+        &[
+            "path",
+            "redirect",
+            "status",
+            "path_regex",
+            "respond",
+            "content_type",
+            "echo",
+            "status_page",
+            "websocket_page",
+            "handler",
+            "websocket",
+            "client_certificate",
+        ],
     ],
 };
 
@@ -111,25 +103,7 @@ const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
     (&["prefix_rewrite"], &["proxy", "files"]),
     (&["request_headers", "grpc_message_max", "websocket_inspect"], &["proxy"]),
     (&["grpc_web"], &["proxy", "handler"]),
-    (
-        &[
-            "index",
-            "try_files",
-            "listing",
-            "symlinks",
-            "dot_files",
-            "content_types",
-            "default_type",
-            "precompressed",
-            "cache_control",
-            "cache_control_by",
-            "error_pages",
-            "file_cache_entries",
-            "file_cache_ttl",
-            "small_file_max",
-        ],
-        &["files"],
-    ),
+    (FilesOptions::KEYS, &["files"]),
     (&["status"], &["redirect", "respond"]),
     (&["content_type"], &["respond"]),
 ];
@@ -146,10 +120,8 @@ pub(in super::super) const REQUEST_HEADERS: TableKeys =
     TableKeys { table: "[listener.route.request_headers]", keys: EDITS };
 pub(in super::super) const RESPONSE_HEADERS: TableKeys =
     TableKeys { table: "[listener.route.response_headers]", keys: EDITS };
-pub(in super::super) const RATE_LIMIT: TableKeys = TableKeys {
-    table: "[listener.route.rate_limit]",
-    keys: &["rate", "burst", "by", "entries_max"],
-};
+pub(in super::super) const RATE_LIMIT: TableKeys =
+    TableKeys { table: "[listener.route.rate_limit]", keys: keys![&["rate"], RateLimit::KEYS] };
 pub(in super::super) const AUTH: TableKeys =
     TableKeys { table: "[listener.route.auth]", keys: &["realm", "users", "users_file"] };
 
@@ -160,10 +132,7 @@ pub(in super::super) const CLIENT_CERTIFICATE: TableKeys = TableKeys {
 
 pub(in super::super) const HEALTH: TableKeys = TableKeys {
     table: "[upstream.NAME.health]",
-    keys: &[
-        "kind", "path", "status", "body", "host", "interval", "timeout", "jitter", "rise", "fall",
-        "service",
-    ],
+    keys: keys![&["kind", "path", "status", "body", "host"], HealthOptions::KEYS, &["service"]],
 };
 
 /// The keys of a check by a GET.
@@ -171,19 +140,8 @@ pub(super) const HTTP_HEALTH_KEYS: &[&str] = &["path", "status", "body", "host"]
 /// The keys of a check by a call of gRPC.
 pub(super) const GRPC_HEALTH_KEYS: &[&str] = &["service", "host"];
 
-pub(in super::super) const EJECT: TableKeys = TableKeys {
-    table: "[upstream.NAME.eject]",
-    keys: &[
-        "consecutive_failures",
-        "consecutive_connect_failures",
-        "error_rate",
-        "latency_factor",
-        "min_requests",
-        "interval",
-        "time",
-        "share_max",
-    ],
-};
+pub(in super::super) const EJECT: TableKeys =
+    TableKeys { table: "[upstream.NAME.eject]", keys: EjectOptions::KEYS };
 
 pub(in super::super) const SERVER: TableKeys =
     TableKeys { table: "[[upstream.NAME.servers]]", keys: &["address", "weight", "priority"] };
@@ -201,14 +159,14 @@ pub(super) const CODING_WORDS: Words<Coding> =
 
 /// A word of `access_log.format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LogForm {
+pub(in super::super) enum LogForm {
     Common,
     Combined,
     Json,
     Template,
 }
 
-pub(super) const LOG_FORM_WORDS: Words<LogForm> = &[
+pub(in super::super) const LOG_FORM_WORDS: Words<LogForm> = &[
     ("common", LogForm::Common),
     ("combined", LogForm::Combined),
     ("json", LogForm::Json),
@@ -233,26 +191,7 @@ pub(in super::super) const HEALTH_KIND_WORDS: Words<CheckWord> = &[
     ("grpc", CheckWord::Grpc),
 ];
 
-pub(super) const HEAD_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
-pub(super) const FIELDS_RANGE: RangeInclusive<u16> = 8..=1000;
-pub(super) const TARGET_SIZE_RANGE: RangeInclusive<u32> = 256..=64 << 10;
-pub(super) const BODY_RANGE: RangeInclusive<u64> = 0..=1 << 40;
-/// Of timeouts that a connection waits for.
-pub(super) const TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-pub(super) const LONG_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const TUNNEL_TIMEOUT_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=DAY.saturating_mul(7);
-pub(super) const BODY_RATE_RANGE: RangeInclusive<u32> = 1..=1 << 30;
-pub(super) const KEEPALIVE_REQUESTS_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
-pub(super) const KEEPALIVE_AGE_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=DAY.saturating_mul(7);
-pub(super) const SOURCE_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const FILE_CACHE_ENTRIES_RANGE: RangeInclusive<u32> = 0..=1_000_000;
-pub(super) const FILE_CACHE_TTL_RANGE: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
-pub(super) const SMALL_FILE_RANGE: RangeInclusive<u32> = 0..=16 << 20;
-pub(super) const COMPRESS_MIN_RANGE: RangeInclusive<u32> = 0..=1 << 30;
 pub(super) const RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const RATE_ENTRIES_RANGE: RangeInclusive<u32> = 16..=10_000_000;
 pub(super) const RESPOND_STATUS_RANGE: RangeInclusive<u16> = 200..=599;
 pub(super) const REDIRECT_STATUSES: &[u16] = &[301, 302, 303, 307, 308];
 /// Statuses of errors, which may have a page of their own.
@@ -263,22 +202,6 @@ pub(super) const STATUS_RANGE: RangeInclusive<u16> = 100..=599;
 
 pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 1..=1000;
 pub(super) const PRIORITY_RANGE: RangeInclusive<u8> = 0..=9;
-pub(super) const SLOW_START_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-pub(super) const RETRY_BODY_RANGE: RangeInclusive<u32> = 0..=16 << 20;
-pub(super) const REQUESTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const RETRIES_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-/// Of shares: from nothing to all.
-pub(super) const SHARE_RANGE: RangeInclusive<f64> = 0.0..=1.0;
-pub(super) const HEALTH_INTERVAL_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
-pub(super) const HEALTH_TIMEOUT_RANGE: RangeInclusive<Duration> =
-    MILLISECOND..=MINUTE.saturating_mul(10);
-/// Checks in a row.
-pub(super) const HEALTH_COUNT_RANGE: RangeInclusive<u32> = 1..=100;
-pub(super) const FAILURES_RANGE: RangeInclusive<u32> = 0..=10_000;
-pub(super) const LATENCY_FACTOR_RANGE: RangeInclusive<f64> = 0.0..=1000.0;
-pub(super) const MIN_REQUESTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
-pub(super) const EJECT_INTERVAL_RANGE: RangeInclusive<Duration> = SECOND..=HOUR;
-pub(super) const EJECT_TIME_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
 
 /// Routes of one listener.
 pub(super) const ROUTES_MAX: usize = 100_000;

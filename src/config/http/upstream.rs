@@ -7,21 +7,16 @@ use toml::de::DeValue;
 
 use super::super::ServerAddress;
 use super::super::accept::{self as values, parsed};
-use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::schema::{SERVERS_MAX, word};
-use super::super::section::{Field, Section, later};
-use super::accept::{self, RetryReason};
+use super::super::section::{Field, Section};
+use super::accept;
 use super::schema::{
-    CONDITIONS_MAX, CheckWord, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE,
-    GRPC_HEALTH_KEYS, HEALTH, HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS,
-    HEALTH_TIMEOUT_RANGE, HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE,
-    MIN_REQUESTS_RANGE, PRIORITY_RANGE, REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE,
-    SERVER, SERVER_PROTOCOL_WORDS, SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
+    CONDITIONS_MAX, CheckWord, EJECT, GRPC_HEALTH_KEYS, HEALTH, HEALTH_KIND_WORDS,
+    HTTP_HEALTH_KEYS, PRIORITY_RANGE, SERVER, VALUE_SIZE_MAX, WEIGHT_RANGE,
 };
 use super::{
-    EjectOptions, GrpcCheck, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream,
-    RetryOn, ServerShare,
+    EjectOptions, GrpcCheck, HealthKind, HealthOptions, HttpCheck, HttpUpstream, ServerShare,
 };
 
 /// What an upstream says of HTTP, whichever listeners use it.
@@ -94,10 +89,8 @@ fn server<'i>(
         let weight = table.optional("weight", |v| values::whole(v, &WEIGHT_RANGE));
         let priority = table.optional("priority", |v| values::whole(v, &PRIORITY_RANGE));
         table.finish();
-        share = ServerShare {
-            weight: weight.or(defaults::WEIGHT),
-            priority: priority.or(defaults::PRIORITY),
-        };
+        share =
+            ServerShare { weight: weight.or(share.weight), priority: priority.or(share.priority) };
         address
     } else {
         section.accept("servers", &value, address)
@@ -114,16 +107,7 @@ pub(in super::super) fn http(
     servers: &mut RawServers,
 ) -> RawHttpUpstream {
     let mut rest =
-        HttpUpstream { shares: std::mem::take(&mut servers.shares), ..HttpUpstream::default() };
-    timeouts(section, &mut rest);
-    limits(section, &mut rest);
-    let retry_on = section.list("retry_on", &(0..=CONDITIONS_MAX), accept::retry_reason);
-    if let Some(reasons) = retry_on {
-        rest.retry_on = retry_conditions(&reasons);
-    }
-    let protocol = section.optional("protocol", |v| values::choice(v, SERVER_PROTOCOL_WORDS));
-    rest.protocol = protocol.or(defaults::SERVER_PROTOCOL);
-    rest.host_header = section.optional("host_header", host_header).or(HostHeader::Pass);
+        HttpUpstream { shares: std::mem::take(&mut servers.shares), ..HttpUpstream::read(section) };
     let checks = section.table("health", HEALTH).map(health);
     let check_kind = checks.as_ref().and_then(|checks| checks.kind.clone());
     let checks_are_open = checks.as_ref().is_some_and(|checks| checks.is_open);
@@ -134,62 +118,6 @@ pub(in super::super) fn http(
     rest.hash_on = hash_on.map(Spanned::into_inner);
     let share_keys = std::mem::take(&mut servers.share_keys);
     RawHttpUpstream { hash_on: place, share_keys, check_kind, checks_are_open, rest }
-}
-
-fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
-    let long = |v: &DeValue<'_>| values::duration(v, &LONG_TIMEOUT_RANGE);
-    let slow_start = section.optional("slow_start", |v| {
-        values::unless(v, "off", |v| values::duration(v, &SLOW_START_RANGE))
-    });
-    rest.slow_start = slow_start.or(defaults::SLOW_START);
-    let of_try = section.optional("try_timeout", |v| values::unless(v, "off", long));
-    rest.try_timeout = of_try.or(defaults::TRY_TIMEOUT);
-    let hedge = section.optional("hedge_after", |v| values::unless(v, "off", long));
-    rest.hedge_after = hedge.or(defaults::HEDGE_AFTER);
-    rest.hedge_calls = section.optional("hedge_calls", values::boolean).or(defaults::HEDGE_CALLS);
-    let first_byte = section.optional("first_byte_timeout", long);
-    rest.first_byte_timeout = first_byte.or(defaults::FIRST_BYTE_TIMEOUT);
-    let idle = section.optional("response_idle_timeout", long);
-    rest.response_idle_timeout = idle.or(defaults::RESPONSE_IDLE_TIMEOUT);
-}
-
-fn limits(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
-    let body = section.optional("retry_body_max", |v| values::size(v, &RETRY_BODY_RANGE));
-    rest.retry_body_max = body.or(defaults::RETRY_BODY_MAX);
-    let requests = section.optional("requests_max", |v| {
-        values::unless(v, "off", |v| values::whole(v, &REQUESTS_RANGE))
-    });
-    rest.requests_max = requests.or(defaults::REQUESTS_MAX);
-    let retries = section.optional("retries_max", |v| values::whole(v, &RETRIES_IN_FLIGHT_RANGE));
-    rest.retries_max = retries.or(defaults::RETRIES_MAX);
-    let panic_ratio = section.optional("panic_ratio", |v| values::number(v, &SHARE_RANGE));
-    rest.panic_ratio = panic_ratio.or(defaults::PANIC_RATIO);
-}
-
-fn retry_conditions(reasons: &[RetryReason]) -> RetryOn {
-    let mut on = RetryOn { connect: false, ..RetryOn::default() };
-    for reason in reasons {
-        match reason {
-            RetryReason::Connect => on.connect = true,
-            RetryReason::Reset => on.reset = true,
-            RetryReason::Timeout => on.timeout = true,
-            RetryReason::Status(status) => on.statuses.push(*status),
-            RetryReason::Code(code) => on.codes.push(code),
-        }
-    }
-    on.statuses.sort_unstable();
-    on.statuses.dedup();
-    on.codes.sort_unstable();
-    on.codes.dedup();
-    on
-}
-
-fn host_header(value: &DeValue<'_>) -> Result<HostHeader, values::Fault> {
-    parsed(value, "\"pass\", \"server\" or a host", |text| match text {
-        "pass" => Ok(HostHeader::Pass),
-        "server" => Ok(HostHeader::Server),
-        _ => accept::authority(text).map(HostHeader::Name),
-    })
 }
 
 /// Active checks as the file has them.
@@ -223,7 +151,7 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     let kind = section.optional("kind", |v| values::choice(v, HEALTH_KIND_WORDS));
     let is_said = !matches!(kind, Field::Nothing);
     let kind = kind.value();
-    let place = kind.as_ref().map(Spanned::span);
+    let kind_place = kind.as_ref().map(Spanned::span);
     let word_given = kind.map_or(CheckWord::Http, Spanned::into_inner);
     let path = section.optional("path", accept::target);
     let statuses = section.list("status", &(1..=CONDITIONS_MAX), accept::statuses);
@@ -235,13 +163,8 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     let service = section.optional("service", |v| values::text(v, VALUE_SIZE_MAX));
     check_keys(&mut section, &given, word_given);
     let is_open = !is_said && !given.iter().any(|key| HTTP_HEALTH_KEYS.contains(key.get_ref()));
-    let interval = section.optional("interval", |v| values::duration(v, &HEALTH_INTERVAL_RANGE));
-    let timeout = section.optional("timeout", |v| values::duration(v, &HEALTH_TIMEOUT_RANGE));
-    let times = later(&interval, &timeout);
-    let jitter = section.optional("jitter", |v| values::number(v, &SHARE_RANGE));
-    let count = |v: &DeValue<'_>| values::whole(v, &HEALTH_COUNT_RANGE);
-    let rise = section.optional("rise", count);
-    let fall = section.optional("fall", count);
+    let times = HealthOptions::read(&mut section);
+    let place = section.later("interval", "timeout");
     let host = host.or(None);
     let health = HealthOptions {
         kind: match word_given {
@@ -261,13 +184,9 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
                 HealthKind::Grpc(GrpcCheck { service: service.or(String::new()), host })
             }
         },
-        interval: interval.or(defaults::HEALTH_INTERVAL),
-        timeout: timeout.or(defaults::HEALTH_TIMEOUT),
-        jitter: jitter.or(defaults::HEALTH_JITTER),
-        rise: rise.or(defaults::HEALTH_RISE),
-        fall: fall.or(defaults::HEALTH_FALL),
+        ..times
     };
-    if let Some(span) = times
+    if let Some(span) = place
         && health.timeout > health.interval
     {
         let [timeout, interval] =
@@ -279,30 +198,11 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
         ));
     }
     section.finish();
-    RawHealth { kind: place, is_open, options: health }
+    RawHealth { kind: kind_place, is_open, options: health }
 }
 
 fn eject(mut section: Section<'_, '_>) -> EjectOptions {
-    let failures = section.optional("consecutive_failures", |v| values::whole(v, &FAILURES_RANGE));
-    let connects =
-        section.optional("consecutive_connect_failures", |v| values::whole(v, &FAILURES_RANGE));
-    let error_rate = section.optional("error_rate", |v| values::number(v, &SHARE_RANGE));
-    let latency_factor =
-        section.optional("latency_factor", |v| values::number(v, &LATENCY_FACTOR_RANGE));
-    let min_requests = section.optional("min_requests", |v| values::whole(v, &MIN_REQUESTS_RANGE));
-    let interval = section.optional("interval", |v| values::duration(v, &EJECT_INTERVAL_RANGE));
-    let time = section.optional("time", |v| values::duration(v, &EJECT_TIME_RANGE));
-    let share_max = section.optional("share_max", |v| values::number(v, &SHARE_RANGE));
+    let options = EjectOptions::read(&mut section);
     section.finish();
-    let default = EjectOptions::default();
-    EjectOptions {
-        consecutive_failures: failures.or(default.consecutive_failures),
-        consecutive_connect_failures: connects.or(default.consecutive_connect_failures),
-        error_rate: error_rate.or(default.error_rate),
-        latency_factor: latency_factor.or(default.latency_factor),
-        min_requests: min_requests.or(default.min_requests),
-        interval: interval.or(default.interval),
-        time: time.or(default.time),
-        share_max: share_max.or(default.share_max),
-    }
+    options
 }

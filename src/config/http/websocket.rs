@@ -3,64 +3,83 @@
 
 use std::time::Duration;
 
-use super::super::defaults;
-use super::super::schema::{TableKeys, Words, word};
+use serde_json::json;
+use toml::Value;
 
-/// An endpoint of WebSockets: the table `websocket` of a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebSocketOptions {
-    /// `service`, and the keys that only it has.
-    pub service: WebSocketService,
-    /// `subprotocols`: those that are spoken, the best first. Empty: none is chosen.
-    pub subprotocols: Vec<String>,
-    /// `origins`: pages of which sites may open a socket.
-    pub origins: Origins,
-    /// Sizes, rates and times.
-    pub limits: SocketLimits,
-    /// `deflate`: whether messages are compressed if the client takes it (RFC 7692).
-    pub deflate: bool,
-    /// `deflate_min`: bytes of a message, at least, that is compressed.
-    pub deflate_min: u32,
-    /// `deflate_level`: how hard the compressor tries, 1 to 9.
-    pub deflate_level: u8,
-    /// `deflate_takeover`: whether a socket may keep its window between messages.
-    pub deflate_takeover: bool,
-    /// `deflate_window_bits`: bits of the window, 9 to 15.
-    pub deflate_window_bits: u8,
-    /// `drain_code`: the code that sockets are closed with when the server drains.
-    pub drain_code: u16,
-    /// `drain_window`: the time over which they are closed then.
-    pub drain_window: Duration,
+use super::super::kinds::{Bool, Bytes, Own, Time, Unless, Whole};
+use super::super::schema::{DAY, HOUR, MINUTE, SECOND, TableKeys, Words, keys, word};
+use super::super::table::table;
+use super::endpoint::drain_code;
+
+table! {
+    /// An endpoint of WebSockets: the table `websocket` of a route.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct WebSocketOptions {
+        /// Whether messages are compressed if the client takes it (RFC 7692).
+        "deflate" deflate: bool = true, Bool;
+        /// Bytes of a message, at least, that is compressed: shorter ones are one segment anyway.
+        "deflate_min" deflate_min: u32 = 1 << 10, Bytes(0..=1 << 20);
+        /// How hard the compressor tries, 1 to 9.
+        "deflate_level" deflate_level: u8 = 1, Whole(1..=9);
+        /// Whether a socket may keep its window between messages, which takes memory.
+        "deflate_takeover" deflate_takeover: bool = false, Bool;
+        /// Bits of the window, 9 to 15. RFC 7692, section 7.1.2.1, allows 8, too, which zlib does
+        /// not do.
+        "deflate_window_bits" deflate_window_bits: u8 = 15, Whole(9..=15);
+        /// The code that sockets are closed with when the server drains: by default the service
+        /// restarts, and clients come again.
+        "drain_code" drain_code: u16 = 1012, DRAIN_CODE;
+        /// The time over which they are closed then, so that clients do not all come again at once.
+        "drain_window" drain_window: Duration = Duration::from_secs(10),
+            Time(Duration::ZERO..=MINUTE.saturating_mul(10));
+        .. {
+            /// `service`, and the keys that only it has.
+            service: WebSocketService = WebSocketService::Echo;
+            /// `subprotocols`: those that are spoken, the best first. Empty: none is chosen.
+            subprotocols: Vec<String> = Vec::new();
+            /// `origins`: pages of which sites may open a socket.
+            origins: Origins = Origins::Listed { same: true, others: Vec::new() };
+            /// Sizes, rates and times.
+            limits: SocketLimits = SocketLimits::default();
+        }
+    }
 }
 
-/// Sizes, rates and times of WebSockets that an endpoint answers, or that a proxy inspects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketLimits {
-    /// `message_max`: bytes of a message, at most: inflated at an endpoint, on the wire in a proxy.
-    pub message_max: u32,
-    /// `frame_max`: bytes of the payload of a frame, at most; not above `message_max`.
-    pub frame_max: u32,
-    /// `message_rate` and `message_burst`: messages a second of one side, and at once after a
-    /// pause. `None`: any number.
-    pub message_rate: Option<(u32, u32)>,
-    /// `ping_interval`: how long nothing may come before a ping is sent. `None`: none is.
-    pub ping_interval: Option<Duration>,
-    /// `idle_timeout`: how long nothing may come before the socket is closed; above
-    /// `ping_interval`. `None`: any time.
-    pub idle_timeout: Option<Duration>,
-    /// `close_timeout`: how long the close handshake may take.
-    pub close_timeout: Duration,
-}
+const DRAIN_CODE: Own<u16> = Own {
+    accept: drain_code,
+    write: |code| Value::from(u32::from(*code)),
+    schema: || {
+        json!({ "anyOf": [
+            { "enum": [1000, 1001, 1012, 1013] },
+            { "type": "integer", "minimum": 3000, "maximum": 4999 },
+        ] })
+    },
+};
 
-impl Default for SocketLimits {
-    fn default() -> Self {
-        Self {
-            message_max: defaults::WEBSOCKET_MESSAGE_MAX,
-            frame_max: defaults::WEBSOCKET_MESSAGE_MAX,
-            message_rate: defaults::WEBSOCKET_MESSAGE_RATE,
-            ping_interval: defaults::WEBSOCKET_PING_INTERVAL,
-            idle_timeout: defaults::WEBSOCKET_IDLE_TIMEOUT,
-            close_timeout: defaults::WEBSOCKET_CLOSE_TIMEOUT,
+table! {
+    /// Sizes, rates and times of WebSockets that an endpoint answers, or that a proxy inspects.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SocketLimits {
+        /// How long nothing may come before a ping is sent: by default what keeps most middle boxes
+        /// from forgetting a connection. `None`: none is.
+        "ping_interval" ping_interval: Option<Duration> = Some(Duration::from_secs(30)),
+            Unless("off", Time(SECOND..=HOUR));
+        /// How long nothing may come before the socket is closed, so that a single lost ping does
+        /// not end a connection; above `ping_interval`. `None`: any time.
+        "idle_timeout" idle_timeout: Option<Duration> = Some(Duration::from_secs(75)),
+            Unless("off", Time(SECOND..=DAY));
+        /// How long the close handshake may take.
+        "close_timeout" close_timeout: Duration = Duration::from_secs(5),
+            Time(Duration::from_millis(100)..=MINUTE);
+        .. {
+            /// `message_max`: bytes of a message, at most: inflated at an endpoint, on the wire in
+            /// a proxy.
+            message_max: u32 = 1 << 20;
+            /// `frame_max`: bytes of the payload of a frame, at most; not above `message_max`.
+            frame_max: u32 = 1 << 20;
+            /// `message_rate` and `message_burst`: messages a second of one side, and at once after
+            /// a pause. `None`: any number.
+            message_rate: Option<(u32, u32)> = None;
         }
     }
 }
@@ -69,19 +88,7 @@ impl WebSocketOptions {
     /// An endpoint of this service, with defaults.
     #[must_use]
     pub fn new(service: WebSocketService) -> Self {
-        Self {
-            service,
-            subprotocols: Vec::new(),
-            origins: Origins::Listed { same: true, others: Vec::new() },
-            limits: SocketLimits::default(),
-            deflate: defaults::DEFLATE,
-            deflate_min: defaults::DEFLATE_MIN,
-            deflate_level: defaults::DEFLATE_LEVEL,
-            deflate_takeover: defaults::DEFLATE_TAKEOVER,
-            deflate_window_bits: defaults::DEFLATE_WINDOW_BITS,
-            drain_code: defaults::DRAIN_CODE,
-            drain_window: defaults::DRAIN_WINDOW,
-        }
+        Self { service, ..Self::default() }
     }
 
     /// The index of the upstream in [`Config::upstreams`](super::super::Config::upstreams), of a
@@ -161,61 +168,47 @@ pub enum Origins {
 
 /// A word of `service`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ServiceWord {
+pub(in super::super) enum ServiceWord {
     Echo,
     Topics,
     Relay,
     Handler,
 }
 
-pub(super) const SERVICE_WORDS: Words<ServiceWord> = &[
+pub(in super::super) const SERVICE_WORDS: Words<ServiceWord> = &[
     ("echo", ServiceWord::Echo),
     ("topics", ServiceWord::Topics),
     ("relay", ServiceWord::Relay),
     ("handler", ServiceWord::Handler),
 ];
-pub(super) const RELAY_FORMAT_WORDS: Words<RelayFormat> =
+pub(in super::super) const RELAY_FORMAT_WORDS: Words<RelayFormat> =
     &[("bytes", RelayFormat::Bytes), ("lines", RelayFormat::Lines)];
+
+/// Sizes and rates of messages.
+const MESSAGE_KEYS: &[&str] = &["message_max", "frame_max", "message_rate", "message_burst"];
 
 pub(in super::super) const WEBSOCKET_INSPECT: TableKeys = TableKeys {
     table: "[listener.route.websocket_inspect]",
-    keys: &[
-        "message_max",
-        "frame_max",
-        "message_rate",
-        "message_burst",
-        "ping_interval",
-        "idle_timeout",
-        "close_timeout",
-    ],
+    keys: keys![MESSAGE_KEYS, SocketLimits::KEYS],
 };
 
 pub(in super::super) const WEBSOCKET: TableKeys = TableKeys {
     table: "[listener.route.websocket]",
-    keys: &[
-        "service",
-        "topics",
-        "publish",
-        "subscribe",
-        "upstream",
-        "relay_format",
-        "handler",
-        "subprotocols",
-        "origins",
-        "message_max",
-        "frame_max",
-        "message_rate",
-        "message_burst",
-        "ping_interval",
-        "idle_timeout",
-        "close_timeout",
-        "deflate",
-        "deflate_min",
-        "deflate_level",
-        "deflate_takeover",
-        "deflate_window_bits",
-        "drain_code",
-        "drain_window",
+    keys: keys![
+        &[
+            "service",
+            "topics",
+            "publish",
+            "subscribe",
+            "upstream",
+            "relay_format",
+            "handler",
+            "subprotocols",
+            "origins",
+        ],
+        MESSAGE_KEYS,
+        SocketLimits::KEYS,
+        WebSocketOptions::KEYS,
     ],
 };
 

@@ -66,7 +66,9 @@ impl HttpBuilder<'_> {
         let access_log = http.access_log.as_ref();
         let access_log = access_log.and_then(|log| self.access_log(listener, log).transpose());
         let access = AccessList::new(&http.access.allow, &http.access.deny);
-        let trusted_proxies = TrustedProxies::new(&http.trusted_proxies, http.trusts_unix);
+        let trusted: Vec<_> = http.trusted_proxies.iter().flatten().copied().collect();
+        let trusts_unix = http.trusted_proxies.contains(&None);
+        let trusted_proxies = TrustedProxies::new(&trusted, trusts_unix);
         let needs_source = access_log.is_some()
             || http.source_connections_max.is_some()
             || !access.is_open()

@@ -1,0 +1,275 @@
+//! The JSON Schema of a configuration file (draft 2020-12), by which editors complete and check as
+//! one types. It is made of the tables of keys; what only some keys mean together is for
+//! `ringway check`.
+
+use serde_json::{Map, Value, json};
+
+use super::http::schema::{
+    ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, HEALTH_KIND_WORDS, LOG_FORM_WORDS,
+    RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
+};
+use super::http::websocket::{RELAY_FORMAT_WORDS, SERVICE_WORDS, WEBSOCKET, WEBSOCKET_INSPECT};
+use super::schema::{
+    ADMIN, LISTENER, LOG, PROTOCOL_WORDS, ROOT, RUNTIME, TableKeys, UPSTREAM, Words,
+};
+use super::table::KeyDescription;
+use super::tls::{ADMIN_TLS, LISTENER_TLS, TlsPolicy, UPSTREAM_TLS};
+use super::topics::TOPICS;
+use super::{
+    AccessLists, Admin, Compression, EjectOptions, ExchangeOptions, FilesOptions, FlowOptions,
+    FrameOptions, HealthOptions, Http2Options, HttpOptions, HttpUpstream, LineOptions, Listener,
+    ListenerTls, Log, PoolOptions, RateLimit, Runtime, SniOptions, SocketLimits, SocketOptions,
+    SpliceOptions, Topics, UdpOptions, Upstream, UpstreamTls, WebSocketOptions,
+};
+
+/// Where the schema of this version is known by.
+const ID: &str = "https://ringway.example/ringway.schema.json";
+
+/// The schema, as JSON text with a line end.
+#[must_use]
+pub fn json_schema() -> String {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": ID,
+        "title": "Configuration of Ringway",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["listener"],
+        "properties": root(),
+    });
+    // Texts and numbers can always be written.
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A key whose value has a form of its own.
+type Own<'a> = (&'a str, Value);
+
+fn root() -> Map<String, Value> {
+    let mut root = Map::new();
+    for key in ROOT.keys {
+        let schema = match *key {
+            "runtime" => {
+                table(&RUNTIME, &[Runtime::describe(), SpliceOptions::describe()], &[], &[])
+            }
+            "admin" => table(&ADMIN, &[Admin::describe()], &[("tls", tls(&ADMIN_TLS))], &[]),
+            "log" => table(&LOG, &[Log::describe()], &[], &[]),
+            "listener" => json!({ "type": "array", "minItems": 1, "items": listener() }),
+            "upstream" => named(upstream()),
+            _topics => named(table(&TOPICS, &[Topics::describe()], &[], &[])),
+        };
+        root.insert((*key).to_owned(), schema);
+    }
+    root
+}
+
+/// A table whose keys are names that the file chooses.
+fn named(each: Value) -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,62}$" },
+        "additionalProperties": each,
+    })
+}
+
+/// A table with the keys of some groups, and some with forms of their own.
+fn table(
+    keys: &TableKeys,
+    groups: &[Vec<KeyDescription>],
+    own: &[Own<'_>],
+    required: &[&str],
+) -> Value {
+    let mut properties = Map::new();
+    for key in keys.keys {
+        let described = groups.iter().flatten().find(|one| one.key == *key);
+        let own = own.iter().find(|(name, _)| name == key).map(|(_, schema)| schema.clone());
+        let schema = match (own, described) {
+            (Some(schema), _) => schema,
+            (None, Some(described)) => described.to_json(),
+            // Nothing is said of it but that it is there.
+            (None, None) => json!({}),
+        };
+        properties.insert((*key).to_owned(), schema);
+    }
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    })
+}
+
+impl KeyDescription {
+    fn to_json(&self) -> Value {
+        let mut schema = match self.schema.clone() {
+            Value::Object(schema) => schema,
+            other => return other,
+        };
+        schema.insert("description".to_owned(), self.doc.clone().into());
+        // Values of TOML without dates are values of JSON.
+        if let Ok(default) = serde_json::to_value(&self.default) {
+            schema.insert("default".to_owned(), default);
+        }
+        Value::Object(schema)
+    }
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn words<T>(words: Words<T>) -> Value {
+    let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    json!({ "enum": words })
+}
+
+/// One value, or an array of at least one.
+fn one_or_more(each: &Value) -> Value {
+    json!({ "anyOf": [each, { "type": "array", "minItems": 1, "items": each }] })
+}
+
+/// One value, or an array of them.
+fn any_number(each: &Value) -> Value {
+    json!({ "anyOf": [each, { "type": "array", "items": each }] })
+}
+
+/// A table of names and texts.
+fn texts() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": "string" } })
+}
+
+fn tls(keys: &TableKeys) -> Value {
+    let files = one_or_more(&text());
+    let own = [("certificate", files.clone()), ("key", files), ("ocsp", any_number(&text()))];
+    let groups = [ListenerTls::describe(), TlsPolicy::describe()];
+    table(keys, &groups, &own, &["certificate", "key"])
+}
+
+fn listener() -> Value {
+    let groups = [
+        Listener::describe(),
+        SocketOptions::describe(),
+        FrameOptions::describe(),
+        LineOptions::describe(),
+        UdpOptions::describe(),
+        FlowOptions::describe(),
+        SniOptions::describe(),
+        HttpOptions::describe(),
+        Http2Options::describe(),
+        AccessLists::describe(),
+    ];
+    let log = table(
+        &ACCESS_LOG,
+        &[],
+        &[("format", words(LOG_FORM_WORDS)), ("path", text()), ("template", text())],
+        &[],
+    );
+    let own = [
+        ("name", text()),
+        ("listen", one_or_more(&text())),
+        ("protocol", words(PROTOCOL_WORDS)),
+        ("upstream", text()),
+        ("values", texts()),
+        ("files", text()),
+        ("topics", text()),
+        ("names", texts()),
+        ("access_log", log),
+        ("route", json!({ "type": "array", "items": route() })),
+        ("tls", tls(&LISTENER_TLS)),
+    ];
+    table(&LISTENER, &groups, &own, &["name", "listen", "protocol"])
+}
+
+fn route() -> Value {
+    let edits = |keys: &TableKeys| {
+        let names = json!({ "type": "array", "items": text() });
+        table(keys, &[], &[("set", texts()), ("add", texts()), ("remove", names)], &[])
+    };
+    let auth =
+        table(&AUTH, &[], &[("realm", text()), ("users", texts()), ("users_file", text())], &[]);
+    let rate = json!({ "type": "integer", "minimum": 1 });
+    let certificate = table(
+        &CLIENT_CERTIFICATE,
+        &[],
+        &[("subject", text()), ("name", text()), ("fingerprint", text())],
+        &[],
+    );
+    let own = [
+        ("name", text()),
+        ("host", one_or_more(&text())),
+        ("path", text()),
+        ("path_prefix", text()),
+        ("path_regex", text()),
+        ("method", one_or_more(&text())),
+        ("header", texts()),
+        ("proxy", text()),
+        ("files", text()),
+        ("redirect", text()),
+        ("respond", json!({ "type": "string" })),
+        ("content_type", text()),
+        ("handler", text()),
+        ("status", json!({ "type": "integer", "minimum": 200, "maximum": 599 })),
+        ("echo", json!({ "const": true })),
+        ("status_page", json!({ "const": true })),
+        ("websocket_page", json!({ "const": true })),
+        ("request_headers", edits(&REQUEST_HEADERS)),
+        ("response_headers", edits(&RESPONSE_HEADERS)),
+        ("rate_limit", table(&RATE_LIMIT, &[RateLimit::describe()], &[("rate", rate)], &["rate"])),
+        ("auth", auth),
+        ("client_certificate", certificate),
+        ("websocket", websocket()),
+        ("websocket_inspect", table(&WEBSOCKET_INSPECT, &[SocketLimits::describe()], &[], &[])),
+    ];
+    let groups = [FilesOptions::describe(), Compression::describe(), AccessLists::describe()];
+    table(&ROUTE, &groups, &own, &[])
+}
+
+fn websocket() -> Value {
+    let own = [
+        ("service", words(SERVICE_WORDS)),
+        ("relay_format", words(RELAY_FORMAT_WORDS)),
+        ("topics", text()),
+        ("upstream", text()),
+        ("handler", text()),
+        ("publish", json!({ "type": "boolean" })),
+        ("subscribe", json!({ "type": "boolean" })),
+    ];
+    let groups = [SocketLimits::describe(), WebSocketOptions::describe()];
+    table(&WEBSOCKET, &groups, &own, &["service"])
+}
+
+fn upstream() -> Value {
+    let weight = json!({ "type": "integer", "minimum": 1 });
+    let priority = json!({ "type": "integer", "minimum": 0 });
+    let server = table(
+        &SERVER,
+        &[],
+        &[("address", text()), ("weight", weight), ("priority", priority)],
+        &["address"],
+    );
+    let server = json!({ "anyOf": [text(), server] });
+    let health =
+        table(&HEALTH, &[HealthOptions::describe()], &[("kind", words(HEALTH_KIND_WORDS))], &[]);
+    let tls = table(
+        &UPSTREAM_TLS,
+        &[UpstreamTls::describe(), TlsPolicy::describe()],
+        &[("certificate", text()), ("key", text())],
+        &[],
+    );
+    let own = [
+        ("servers", one_or_more(&server)),
+        ("health", health),
+        ("eject", table(&EJECT, &[EjectOptions::describe()], &[], &[])),
+        ("hash_on", text()),
+        ("tls", tls),
+    ];
+    let groups = [
+        Upstream::describe(),
+        SocketOptions::describe(),
+        PoolOptions::describe(),
+        ExchangeOptions::describe(),
+        HttpUpstream::describe(),
+    ];
+    table(&UPSTREAM, &groups, &own, &["servers"])
+}
