@@ -13,10 +13,14 @@
 # Works: fixed, proxy (HTTP/1.1), http2, echo (TCP), frame, websocket. Then `benches/instructions`
 # counts instructions and allocations of a request by both revisions, which do not depend on the
 # machine's load; it needs Debian's packages valgrind and jq, and is left out with --no-instructions.
+#
+# Needs two CPUs, python3, and util-linux's taskset. REV2 makes the load, and has to have
+# `bench ab --server-pids`: name the older revision first. Both have to read the configuration below.
+# S is a whole number of seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "scripts/ab.sh"; }
 wrong() { echo "ab.sh: $1" >&2; usage >&2; exit 2; }
 
 revisions=() rounds=6 seconds=2 connections=64 rate="" only="" instructions=yes
@@ -41,7 +45,7 @@ if [ -n "$only" ]; then
     works=("$only")
 fi
 missing=()
-for program in jq $([ "$instructions" = no ] || echo valgrind); do
+for program in python3 taskset $([ "$instructions" = no ] || echo valgrind jq); do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -54,6 +58,7 @@ mkdir -p "$folder"
 run="$(mktemp -d)"
 servers=()
 clean() {
+    git worktree remove --force "$folder/worktree" 2>/dev/null || true
     [ "${#servers[@]}" -eq 0 ] || kill "${servers[@]}" 2>/dev/null || true
     rm -rf "$run"
 }

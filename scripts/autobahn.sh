@@ -25,7 +25,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,26s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,26s/^# \{0,1\}//p' scripts/autobahn.sh; }
 fail() { echo "autobahn.sh: $*" >&2; exit 2; }
 
 target=${CARGO_TARGET_DIR:-target}

@@ -3,16 +3,18 @@
 # checks that the report has the requests of both.
 #
 # Usage: scripts/bench_agents.sh [RINGWAY]
-# RINGWAY is the program, target/release/ringway by default. It has to be root, needs Debian's
-# packages iproute2 and python3, and leaves nothing behind: all is in namespaces of its own.
+# RINGWAY is the program, target/release/ringway by default. Run as root. Needs Debian's packages
+# iproute2 and python3, and leaves nothing behind: all is in namespaces of its own.
 set -euo pipefail
+[ -z "${1:-}" ] || [ ! -e "$1" ] || set -- "$(realpath "$1")"
 cd "$(dirname "$0")/.."
-case "${1:-}" in -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,8s/^# \{0,1\}//p' scripts/bench_agents.sh; exit 0 ;; esac
 
 if [ "${RINGWAY_INSIDE:-}" != yes ]; then
     program="$(realpath "${1:-target/release/ringway}")"
     [ -x "$program" ] || { echo "$program is missing: cargo build --release" >&2; exit 2; }
-    RINGWAY_INSIDE=yes exec unshare --net --mount --pid --fork --mount-proc "$(realpath "$0")" "$program"
+    RINGWAY_INSIDE=yes exec unshare --net --mount --pid --fork --mount-proc \
+        scripts/bench_agents.sh "$program"
 fi
 ringway="$1"
 folder="$(mktemp -d)"

@@ -18,7 +18,7 @@
 #   websocket  tungstenite, fastwebsockets, sockudo-ws, yawc,
 #              nginx, HAProxy                                    haproxy nginx
 #   tls        nginx, HAProxy                                    haproxy nginx wrk openssl
-#   generator  wrk, h2load, oha                                  wrk nghttp2-client
+#   generator  wrk, h2load, oha                                  wrk nghttp2-client openssl
 #   scale      nginx, HAProxy                                    haproxy nginx wrk
 #
 # Options:
@@ -40,7 +40,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,39s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,39s/^# \{0,1\}//p' scripts/compare.sh; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx stream python3" ;;

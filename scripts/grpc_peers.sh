@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' scripts/grpc_peers.sh; exit 0 ;;
 esac
 cargo build --locked --release --quiet --bin ringway
 python=${PYTHON:-python3}

@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' scripts/http2_floods.sh; exit 0 ;;
 esac
 for tool in taskset chrt; do
     command -v $tool >/dev/null || { echo "$tool is not there: apt-get install util-linux" >&2; exit 3; }

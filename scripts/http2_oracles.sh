@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' scripts/http2_oracles.sh; exit 0 ;;
 esac
 missing() { echo "$1 is not there: apt-get install $2" >&2; exit 3; }
 command -v cc >/dev/null || missing "a C compiler" gcc

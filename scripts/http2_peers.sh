@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' scripts/http2_peers.sh; exit 0 ;;
 esac
 program=$(realpath "${1:-target/release/ringway}") reloads=${2:-20} drains=${3:-5}
 folder=$(mktemp -d)

@@ -22,8 +22,8 @@ for argument in "$@"; do
     case "$argument" in
         --release) profile=release ;;
         fixed | file | proxy | http2 | relay | frame) scenarios+=("$argument") ;;
-        -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
-        *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -h | --help) sed -n '2,16s/^# \{0,1\}//p' scripts/instructions.sh; exit 0 ;;
+        *) sed -n '2,16s/^# \{0,1\}//p' scripts/instructions.sh >&2; exit 2 ;;
     esac
 done
 [ "${#scenarios[@]}" -gt 0 ] || scenarios=(fixed file proxy http2 relay frame)

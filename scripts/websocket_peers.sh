@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' scripts/websocket_peers.sh; exit 0 ;;
 esac
 target=${CARGO_TARGET_DIR:-target}
 program=${1:-}

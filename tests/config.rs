@@ -1,5 +1,6 @@
 //! The configuration from outside: the reference in `docs/` against the code, broken files
 //! against their reports, and the way back to text.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,6 +9,10 @@ use std::time::Duration;
 mod difference;
 #[path = "config/http.rs"]
 mod http;
+#[path = "config/include.rs"]
+mod include;
+#[path = "config/schema.rs"]
+mod schema;
 #[path = "config/websocket.rs"]
 mod websocket;
 
@@ -1412,7 +1417,7 @@ upstream = "b"
 [upstream.b]
 servers = "10.0.0.1:1"
 error: unknown key `listner`
-help: did you mean `listener`? Keys of the file are: runtime, admin, log
+help: did you mean `listener`? Keys of the file are: include, runtime, admin, log
 
 [listener]
 ^^^^^^^^^^

@@ -1,11 +1,11 @@
 //! `ringway check`: all mistakes of a configuration file at once.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
-use crate::config::{self, Config, Finding, Report, json_schema};
+use crate::config::{self, Config, ConfigText, Finding, Included, Report, json_schema};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::server::{Inspection, explain, inspect, unresolved};
 
@@ -21,7 +21,9 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 pub(super) struct Source {
     pub(super) config: Config,
     name: String,
-    text: String,
+    text: ConfigText,
+    /// The files that it includes, and the folders in which patterns look for them.
+    watched: Vec<PathBuf>,
 }
 
 /// Runs the verb.
@@ -62,7 +64,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         1 => ", 1 warning".to_owned(),
         more => format!(", {more} warnings"),
     };
-    let Source { config, name, text } = source;
+    let Source { config, name, text, .. } = source;
     // The process ends: to free 100,000 routes one by one would take a good part of its time.
     std::mem::forget((config, text));
     print(
@@ -101,15 +103,22 @@ impl Source {
                 format!("reading {name} failed: {error}")
             }
         })?;
-        let config = config::parse(&name, &text);
-        let mut config =
-            config.map_err(|report| format!("the configuration is wrong\n{report}"))?;
         // Of standard input, the folder is that in which the process runs.
         let folder = path.parent().filter(|_| !is_stdin).unwrap_or_else(|| Path::new(""));
         let folder = std::path::absolute(Path::new(".").join(folder))
             .map_err(|error| format!("the folder of {name} cannot be found: {error}"))?;
+        let wrong = |report: Report| format!("the configuration is wrong\n{report}");
+        let Included { text, watched } =
+            config::with_includes(&name, &text, &folder).map_err(wrong)?;
+        let variables = |name: &str| std::env::var(name).ok();
+        let mut config = config::parse_whole(&text, Some(&variables)).map_err(wrong)?;
         config.resolve_paths(&folder);
-        Ok(Self { config, name, text })
+        Ok(Self { config, name, text, watched })
+    }
+
+    /// What a change of it may be seen by, beside its own file.
+    pub(super) fn watched(&self) -> &[PathBuf] {
+        &self.watched
     }
 
     /// What is found outside of it. This program adds no handlers.
@@ -132,6 +141,6 @@ impl Source {
 
     fn report_with(&self, mut findings: Vec<Finding>) -> Report {
         findings.extend(self.config.warnings());
-        config::report(&self.name, &self.text, &findings)
+        config::report_of(&self.text, &findings)
     }
 }

@@ -113,7 +113,7 @@ fn fetch(url: &str, tls: &TlsArgs) -> Result<Snapshot, Failure> {
     match reply.status {
         200 => Snapshot::parse(&reply.body).map_err(|error| failed(format!("{url}: {error}"))),
         404 => Err(failed(format!(
-            "{url}: status 404: it is no admin interface of this version of ringway"
+            "{url}: status 404: not a Ringway admin interface, or one without {PATH}"
         ))),
         status => Err(failed(format!("{url}: status {status} {}", reason(status)))),
     }

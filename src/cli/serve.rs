@@ -40,8 +40,8 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
     let log_level = log.init(is_json, level);
     log.take_panics();
     for warning in &warnings {
-        let Diagnostic { line, column, message, help, .. } = warning;
-        tracing::warn!(line, column, "the configuration: {message} ({help})");
+        let Diagnostic { file_name, line, column, message, help, .. } = warning;
+        tracing::warn!(file = %file_name, line, column, "the configuration: {message} ({help})");
     }
     let options = StartOptions {
         tls_key_log: args.tls_key_log.clone(),
@@ -71,15 +71,17 @@ fn source(args: &ServeArgs) -> Option<ConfigSource> {
     // The folder in which the process runs is not that of a later one.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let own = path.clone();
-    Some(ConfigSource::new([path], move || {
+    // A file that cannot be read is told by the start.
+    let included = Source::read(&own).map(|source| source.watched().to_vec()).unwrap_or_default();
+    Some(ConfigSource::new([path].into_iter().chain(included), move || {
         let source = Source::read(&own)?;
         let report = source.report();
         if report.errors() > 0 {
             return Err(format!("the configuration is wrong\n{report}"));
         }
         let warnings = report.diagnostics().iter().map(|one| {
-            let Diagnostic { line, message, help, .. } = one;
-            format!("line {line}: {message} ({help})")
+            let Diagnostic { file_name, line, message, help, .. } = one;
+            format!("{file_name}, line {line}: {message} ({help})")
         });
         Ok(Reread { warnings: warnings.collect(), config: source.config })
     }))

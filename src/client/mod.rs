@@ -52,6 +52,7 @@ mod retry;
 mod scripted;
 mod tcp;
 mod tls;
+pub mod tls_plan;
 mod udp;
 mod websocket;
 

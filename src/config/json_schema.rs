@@ -1,14 +1,19 @@
-//! The JSON Schema of a configuration file (draft 2020-12), by which editors complete and check as
-//! one types. It is made of the tables of keys; what only some keys mean together is for
-//! `ringway check`.
+//! The JSON Schema of a configuration file (draft 2020-12), for completion and validation in
+//! editors. It is made of the tables of keys, and by hand for keys with forms of their own. Rules
+//! that span several keys are for `ringway check`, as is that some file has a listener: one that
+//! is included may have none.
+
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::http::BODY_MAX;
 use super::http::schema::{
     ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, HEALTH_KIND_WORDS, LOG_FORM_WORDS,
     RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
 };
 use super::http::websocket::{RELAY_FORMAT_WORDS, SERVICE_WORDS, WEBSOCKET, WEBSOCKET_INSPECT};
+use super::kinds::{Bytes, Choice, Kind, Time, Unless};
 use super::schema::{
     ADMIN, LISTENER, LOG, PROTOCOL_WORDS, ROOT, RUNTIME, TableKeys, UPSTREAM, Words,
 };
@@ -22,8 +27,8 @@ use super::{
     SpliceOptions, Topics, UdpOptions, Upstream, UpstreamTls, WebSocketOptions,
 };
 
-/// Where the schema of this version is known by.
-const ID: &str = "https://ringway.example/ringway.schema.json";
+/// The identifier of the schema (`$id`).
+const ID: &str = "urn:ringway:configuration";
 
 /// The schema, as JSON text with a line end.
 #[must_use]
@@ -34,7 +39,6 @@ pub fn json_schema() -> String {
         "title": "Configuration of Ringway",
         "type": "object",
         "additionalProperties": false,
-        "required": ["listener"],
         "properties": root(),
     });
     // Texts and numbers can always be written.
@@ -44,7 +48,7 @@ pub fn json_schema() -> String {
 }
 
 /// A key whose value has a form of its own.
-type Own<'a> = (&'a str, Value);
+type KeySchema<'a> = (&'a str, Value);
 
 fn root() -> Map<String, Value> {
     let mut root = Map::new();
@@ -55,9 +59,12 @@ fn root() -> Map<String, Value> {
             }
             "admin" => table(&ADMIN, &[Admin::describe()], &[("tls", tls(&ADMIN_TLS))], &[]),
             "log" => table(&LOG, &[Log::describe()], &[], &[]),
+            "include" => any_number(&text()),
             "listener" => json!({ "type": "array", "minItems": 1, "items": listener() }),
             "upstream" => named(upstream()),
-            _topics => named(table(&TOPICS, &[Topics::describe()], &[], &[])),
+            "topics" => named(table(&TOPICS, &[Topics::describe()], &[], &[])),
+            // A test allows no other key.
+            _ => json!({}),
         };
         root.insert((*key).to_owned(), schema);
     }
@@ -77,7 +84,7 @@ fn named(each: Value) -> Value {
 fn table(
     keys: &TableKeys,
     groups: &[Vec<KeyDescription>],
-    own: &[Own<'_>],
+    own: &[KeySchema<'_>],
     required: &[&str],
 ) -> Value {
     let mut properties = Map::new();
@@ -87,7 +94,7 @@ fn table(
         let schema = match (own, described) {
             (Some(schema), _) => schema,
             (None, Some(described)) => described.to_json(),
-            // Nothing is said of it but that it is there.
+            // Any value is accepted: a test allows no such key.
             (None, None) => json!({}),
         };
         properties.insert((*key).to_owned(), schema);
@@ -102,9 +109,8 @@ fn table(
 
 impl KeyDescription {
     fn to_json(&self) -> Value {
-        let mut schema = match self.schema.clone() {
-            Value::Object(schema) => schema,
-            other => return other,
+        let Value::Object(mut schema) = self.schema.clone() else {
+            return self.schema.clone();
         };
         schema.insert("description".to_owned(), self.doc.clone().into());
         // Values of TOML without dates are values of JSON.
@@ -119,9 +125,8 @@ fn text() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
 
-fn words<T>(words: Words<T>) -> Value {
-    let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    json!({ "enum": words })
+fn words<T: Copy + PartialEq>(words: Words<T>) -> Value {
+    Choice(words).schema()
 }
 
 /// One value, or an array of at least one.
@@ -132,6 +137,18 @@ fn one_or_more(each: &Value) -> Value {
 /// One value, or an array of them.
 fn any_number(each: &Value) -> Value {
     json!({ "anyOf": [each, { "type": "array", "items": each }] })
+}
+
+fn size() -> Value {
+    Bytes::<u64>(0..=u64::MAX >> 1).schema()
+}
+
+fn size_or_off() -> Value {
+    Unless("off", Bytes::<u64>(0..=u64::MAX >> 1)).schema()
+}
+
+fn duration_or_off() -> Value {
+    Unless("off", Time(Duration::ZERO..=Duration::MAX)).schema()
 }
 
 /// A table of names and texts.
@@ -183,8 +200,8 @@ fn listener() -> Value {
 
 fn route() -> Value {
     let edits = |keys: &TableKeys| {
-        let names = json!({ "type": "array", "items": text() });
-        table(keys, &[], &[("set", texts()), ("add", texts()), ("remove", names)], &[])
+        let remove = any_number(&text());
+        table(keys, &[], &[("set", texts()), ("add", texts()), ("remove", remove)], &[])
     };
     let auth =
         table(&AUTH, &[], &[("realm", text()), ("users", texts()), ("users_file", text())], &[]);
@@ -213,16 +230,35 @@ fn route() -> Value {
         ("echo", json!({ "const": true })),
         ("status_page", json!({ "const": true })),
         ("websocket_page", json!({ "const": true })),
+        ("body_max", BODY_MAX.schema()),
+        ("total_timeout", duration_or_off()),
+        ("prefix_rewrite", text()),
+        ("grpc_web", json!({ "type": "boolean" })),
+        ("grpc_message_max", size_or_off()),
         ("request_headers", edits(&REQUEST_HEADERS)),
         ("response_headers", edits(&RESPONSE_HEADERS)),
         ("rate_limit", table(&RATE_LIMIT, &[RateLimit::describe()], &[("rate", rate)], &["rate"])),
         ("auth", auth),
         ("client_certificate", certificate),
         ("websocket", websocket()),
-        ("websocket_inspect", table(&WEBSOCKET_INSPECT, &[SocketLimits::describe()], &[], &[])),
+        (
+            "websocket_inspect",
+            table(&WEBSOCKET_INSPECT, &[SocketLimits::describe()], &message_keys(), &[]),
+        ),
     ];
     let groups = [FilesOptions::describe(), Compression::describe(), AccessLists::describe()];
     table(&ROUTE, &groups, &own, &[])
+}
+
+/// Sizes and rates of messages.
+fn message_keys() -> [KeySchema<'static>; 4] {
+    let rate = json!({ "type": "integer", "minimum": 1 });
+    [
+        ("message_max", size()),
+        ("frame_max", size()),
+        ("message_rate", json!({ "anyOf": [{ "const": "off" }, rate.clone()] })),
+        ("message_burst", rate),
+    ]
 }
 
 fn websocket() -> Value {
@@ -234,9 +270,26 @@ fn websocket() -> Value {
         ("handler", text()),
         ("publish", json!({ "type": "boolean" })),
         ("subscribe", json!({ "type": "boolean" })),
+        ("subprotocols", any_number(&text())),
+        ("origins", any_number(&text())),
     ];
+    let own: Vec<_> = own.into_iter().chain(message_keys()).collect();
     let groups = [SocketLimits::describe(), WebSocketOptions::describe()];
     table(&WEBSOCKET, &groups, &own, &["service"])
+}
+
+fn health() -> Value {
+    let status = json!({ "type": "integer", "minimum": 100, "maximum": 599 });
+    let range = json!({ "type": "string", "pattern": "^[1-5][0-9]{2}-[1-5][0-9]{2}$" });
+    let own = [
+        ("kind", words(HEALTH_KIND_WORDS)),
+        ("path", text()),
+        ("status", one_or_more(&json!({ "anyOf": [status, range] }))),
+        ("body", json!({ "type": "string" })),
+        ("host", text()),
+        ("service", json!({ "type": "string" })),
+    ];
+    table(&HEALTH, &[HealthOptions::describe()], &own, &[])
 }
 
 fn upstream() -> Value {
@@ -249,8 +302,6 @@ fn upstream() -> Value {
         &["address"],
     );
     let server = json!({ "anyOf": [text(), server] });
-    let health =
-        table(&HEALTH, &[HealthOptions::describe()], &[("kind", words(HEALTH_KIND_WORDS))], &[]);
     let tls = table(
         &UPSTREAM_TLS,
         &[UpstreamTls::describe(), TlsPolicy::describe()],
@@ -259,7 +310,7 @@ fn upstream() -> Value {
     );
     let own = [
         ("servers", one_or_more(&server)),
-        ("health", health),
+        ("health", health()),
         ("eject", table(&EJECT, &[EjectOptions::describe()], &[], &[])),
         ("hash_on", text()),
         ("tls", tls),

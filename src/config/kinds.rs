@@ -1,6 +1,6 @@
 //! Kinds of values: how each is read from a file, written to one, and described to an editor.
 //!
-//! A key of a [`table`](super::table) has a kind, so that nothing of it is said twice.
+//! A key of a [`table`](super::table) has a kind, so that each property of it is declared once.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -286,7 +286,7 @@ impl Kind for Text {
 }
 
 /// A kind of one key alone.
-pub(super) struct Own<T> {
+pub(super) struct Custom<T> {
     /// Reads it.
     pub(super) accept: fn(&DeValue<'_>) -> Result<T, Fault>,
     /// Writes it.
@@ -295,7 +295,7 @@ pub(super) struct Own<T> {
     pub(super) schema: fn() -> Schema,
 }
 
-impl<T> Kind for Own<T> {
+impl<T> Kind for Custom<T> {
     type Value = T;
 
     fn accept(&self, value: &DeValue<'_>) -> Result<T, Fault> {

@@ -17,7 +17,8 @@ use serde_json::json;
 use toml::Value;
 
 use self::kinds::{
-    Bool, Bytes, Choice, IpAddress, Own, PathUnless, Permissions, PowerOfTwo, Time, Unless, Whole,
+    Bool, Bytes, Choice, Custom, IpAddress, PathUnless, Permissions, PowerOfTwo, Time, Unless,
+    Whole,
 };
 use self::schema::{
     BALANCE_WORDS, DAY, HOUR, KERNEL_TLS_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, MILLISECOND,
@@ -27,6 +28,7 @@ use self::table::table;
 
 pub use self::address::AddressError;
 pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
+pub use self::environment::Variables;
 pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
@@ -35,8 +37,9 @@ pub use self::http::{
     RetryOn, Route, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
     UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
 };
+pub use self::include::{Included, with_includes};
 pub use self::json_schema::json_schema;
-pub use self::place::{Finding, Place, report};
+pub use self::place::{Finding, Place, report, report_of};
 pub use self::report::{Diagnostic, Report, Severity};
 pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
@@ -44,7 +47,7 @@ pub use self::services::{
     Steering, UdpOptions,
 };
 pub use self::sni::SniOptions;
-pub use self::table::KeyDescription;
+pub use self::text::ConfigText;
 pub use self::tls::{
     CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
 };
@@ -55,7 +58,9 @@ mod address;
 mod check;
 mod difference;
 mod effective;
+mod environment;
 mod http;
+mod include;
 mod json_schema;
 mod kinds;
 mod lint;
@@ -71,6 +76,7 @@ mod section;
 mod services;
 mod sni;
 mod table;
+mod text;
 mod tls;
 mod topics;
 pub mod units;
@@ -85,10 +91,20 @@ const EMBEDDED: &str = include_str!("embedded.toml");
 ///
 /// All mistakes of the text at once; after a mistake of syntax, those of syntax only.
 pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
+    parse_whole(&ConfigText::new(file_name, text), None)
+}
+
+/// Reads a configuration of one file or several ([`with_includes`]). Variables such as `${NAME}`
+/// are replaced in its texts, if `variables` gives their values; without it, texts stay.
+///
+/// # Errors
+///
+/// As of [`parse`](parse()).
+pub fn parse_whole(text: &ConfigText, variables: Option<&Variables<'_>>) -> Result<Config, Report> {
     let mut mistakes = Vec::new();
-    let raw = parse::read(text, &mut mistakes);
+    let raw = parse::read(text.text(), variables, &mut mistakes);
     let config = raw.and_then(|raw| check::check(raw, &mut mistakes));
-    config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(file_name, text, mistakes))
+    config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(text, mistakes))
 }
 
 /// The built-in configuration, on 127.0.0.1: a page on port 8080, echo servers for TCP and UDP on
@@ -149,13 +165,13 @@ table! {
         /// service managers grant, too.
         "shutdown_timeout" shutdown_timeout: Duration = Duration::from_secs(30),
             Time(Duration::ZERO..=DAY);
-        /// A worker with more than this times the mean of active connections hands new ones over
-        /// to others. `None`: never.
+        /// A worker with more than this times the mean of active connections hands new ones over to
+        /// others; `"off"`: never.
         "handoff_ratio" handoff_ratio: Option<f64> = Some(1.5), HANDOFF_RATIO;
         /// Whether the kernel encrypts.
         "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
-        /// Whether the configuration file is read again when it changes. A half-written file is
-        /// not to be read: by default a reload is asked for.
+        /// Whether the configuration file is read again when it changes. A half-written file is not
+        /// to be read: by default a reload is asked for.
         "watch" watch: bool = false, Bool;
         .. {
             /// When bytes go through a pipe within the kernel instead of a buffer.
@@ -164,7 +180,7 @@ table! {
     }
 }
 
-const WORKERS: Own<WorkerCount> = Own {
+const WORKERS: Custom<WorkerCount> = Custom {
     accept: accept::workers,
     write: |workers| match workers {
         WorkerCount::Auto => Value::from("auto"),
@@ -179,7 +195,7 @@ const WORKERS: Own<WorkerCount> = Own {
     },
 };
 
-const HANDOFF_RATIO: Own<Option<f64>> = Own {
+const HANDOFF_RATIO: Custom<Option<f64>> = Custom {
     accept: accept::handoff_ratio,
     write: |ratio| ratio.map_or_else(|| Value::from("off"), Value::from),
     schema: || {
@@ -242,13 +258,13 @@ table! {
     /// `[admin]`: the HTTP endpoint for metrics and health.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Admin {
-        /// Whether it is served.
+        /// Whether the admin interface is enabled.
         "enabled" enabled: bool = cfg!(feature = "admin"), Bool;
         /// Where it listens: by default on this machine only.
         "listen" listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901),
             IpAddress;
-        /// The file with the tokens that requests need which change something. `None`: nothing can
-        /// be changed.
+        /// The file with the tokens for requests that change something; `"off"`: nothing can be
+        /// changed.
         "token_file" token_file: Option<PathBuf> = None, PathUnless("off", "the path of a file");
         .. {
             /// How it speaks TLS, if it does.
@@ -265,7 +281,8 @@ table! {
         "format" format: LogFormat = LogFormat::Auto, Choice(LOG_FORMAT_WORDS);
         /// The least severe level that is written.
         "level" level: LogLevel = LogLevel::Info, Choice(LOG_LEVEL_WORDS);
-        /// Whether each connection writes one line when it ends: a cost that somebody has to want.
+        /// Whether an access line is logged for each connection when it ends. Off by default
+        /// because of its cost.
         "access" access: bool = false, Bool;
     }
 }
@@ -300,7 +317,7 @@ pub enum LogLevel {
 pub const HIDDEN_HASH: &str = "$2y$05$notshown.notshown.not.notshown.notshown.notshown.not.";
 
 impl Config {
-    /// The same without the hashes of passwords: whoever sees them can try passwords at home. It
+    /// The same without the hashes of passwords: they allow guessing of passwords. It
     /// can still be read back.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
@@ -339,10 +356,10 @@ table! {
         /// which has timeouts of its own.
         "idle_timeout" idle_timeout: Duration = Duration::from_secs(600),
             Time(MILLISECOND..=DAY.saturating_mul(7));
-        /// Whether a client must start with a PROXY protocol header, version 1 or 2. A header from
-        /// just anybody would be believed.
+        /// Whether a client must start with a PROXY protocol header, version 1 or 2. Off by
+        /// default: any client could forge its address.
         "accept_proxy_protocol" accept_proxy_protocol: bool = false, Bool;
-        /// How long that header may take.
+        /// How long the PROXY protocol header may take.
         "proxy_header_timeout" proxy_header_timeout: Duration = Duration::from_secs(10),
             Time(MILLISECOND..=HOUR);
         /// Connections that may wait to be accepted, per listening socket: by default the kernel's
@@ -473,11 +490,11 @@ table! {
     pub struct SocketOptions {
         /// `TCP_NODELAY`: whether small segments go out at once. A proxy must not add delay.
         "nodelay" nodelay: bool = true, Bool;
-        /// The idle time before the first keepalive probe. `None`: no probes.
+        /// The idle time before the first keepalive probe. `"off"`: no probes.
         "keepalive" keepalive: Option<Duration> = Some(MINUTE), Unless("off", Time(SECOND..=DAY));
-        /// Bytes of the kernel's receive buffer. `None`: the kernel tunes it.
+        /// Bytes of the kernel's receive buffer. `"auto"`: the kernel tunes it.
         "receive_buffer" receive_buffer: Option<u32> = None, SOCKET_BUFFER;
-        /// Bytes of the kernel's send buffer. `None`: the kernel tunes it.
+        /// Bytes of the kernel's send buffer. `"auto"`: the kernel tunes it.
         "send_buffer" send_buffer: Option<u32> = None, SOCKET_BUFFER;
     }
 }

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::accept;
+use super::environment::{self, Variables};
 use super::listener::{RawListener, listener};
 use super::report::Mistake;
 use super::schema::{ADMIN, LISTENER, LOG, RUNTIME, UPSTREAM};
@@ -18,7 +19,7 @@ use super::{Admin, Log, Runtime, SpliceOptions, Topics};
 
 /// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
 /// configuration.
-const TEXT_MAX: usize = 256 << 20;
+pub(super) const TEXT_MAX: usize = 256 << 20;
 /// So many mistakes of syntax are shown: the first are the likeliest to be no mere consequence.
 const SYNTAX_MISTAKES_MAX: usize = 10;
 
@@ -37,7 +38,11 @@ pub(super) struct Raw {
 
 /// Reads a text. `None` if it is too long or its syntax is wrong; other mistakes leave defaults
 /// behind.
-pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
+pub(super) fn read(
+    text: &str,
+    variables: Option<&Variables<'_>>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Raw> {
     if text.len() > TEXT_MAX {
         let message = format!("a configuration of {} bytes", text.len());
         let help = format!("a file may have {TEXT_MAX} bytes; is this the right one?");
@@ -49,7 +54,15 @@ pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
         mistakes.extend(syntax_mistakes(text, &errors));
         return None;
     }
-    let mut root = Section::root(tree.into_inner(), mistakes);
+    let mut tree = tree.into_inner();
+    if let Some(variables) = variables {
+        environment::replace(&mut tree, variables, mistakes);
+    }
+    let mut root = Section::root(tree, mistakes);
+    if let Some(include) = root.take("include") {
+        let message = "`include` is for a configuration that is read from a file";
+        root.report(Mistake::new(include.span(), message, "put all into this text"));
+    }
     let [runtime_table, admin_table, log_table, upstream_tables, topics_tables] =
         ["runtime", "admin", "log", "upstream", "topics"].map(|key| root.take(key));
     let listener_tables = listener_tables(&mut root);
@@ -134,7 +147,7 @@ fn listener_tables<'i>(root: &mut Section<'i, '_>) -> Vec<Spanned<DeValue<'i>>> 
 fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let splice = SpliceOptions::read(&mut section);
     let runtime = Runtime { splice, ..Runtime::read(&mut section) };
-    let rings = section.later("ring_entries", "completion_entries");
+    let rings = section.later_key("ring_entries", "completion_entries");
     section.finish();
     (runtime, rings)
 }

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::{Mistake, Report, Severity};
+use super::text::ConfigText;
 
 /// The way to a key or table of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +76,23 @@ pub struct Finding {
 /// text does not have is looked for in the tables around it.
 #[must_use]
 pub fn report(file_name: &str, text: &str, findings: &[Finding]) -> Report {
+    report_of(&ConfigText::new(file_name, text), findings)
+}
+
+/// [`report`] of a text of several files.
+#[must_use]
+pub fn report_of(text: &ConfigText, findings: &[Finding]) -> Report {
     if findings.is_empty() {
-        return Report::new(file_name, text, Vec::new());
+        return Report::new(text, Vec::new());
     }
-    let (tree, _no_mistake) = DeTable::parse_recoverable(text);
+    let (tree, _no_mistake) = DeTable::parse_recoverable(text.text());
     let mistakes = findings.iter().map(|finding| Mistake {
         span: locate(tree.get_ref(), &finding.place),
         severity: finding.severity,
         message: finding.message.clone(),
         help: finding.help.clone(),
     });
-    Report::new(file_name, text, mistakes.collect())
+    Report::new(text, mistakes.collect())
 }
 
 /// Where a place is, or the closest table around it.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::text::ConfigText;
+
 /// A mistake, at bytes of the text.
 #[derive(Debug)]
 pub(super) struct Mistake {
@@ -35,6 +37,8 @@ pub enum Severity {
 /// One mistake of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// The name of its file, as it was given.
+    pub file_name: String,
     /// Its line, from 1.
     pub line: usize,
     /// Its column, in characters, from 1.
@@ -56,6 +60,8 @@ pub struct Diagnostic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     file_name: String,
+    /// How many files were read.
+    files: usize,
     diagnostics: Vec<Diagnostic>,
     /// Errors, those among them that are not shown.
     errors: usize,
@@ -67,7 +73,7 @@ pub struct Report {
 const SHOWN_MISTAKES_MAX: usize = 256;
 
 impl Report {
-    pub(super) fn new(file_name: &str, text: &str, mut mistakes: Vec<Mistake>) -> Self {
+    pub(super) fn new(text: &ConfigText, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by_key(|mistake| mistake.span.start);
         let lines = Lines::new(text);
         let is_error = |mistake: &&Mistake| mistake.severity == Severity::Error;
@@ -75,7 +81,8 @@ impl Report {
         let warnings = mistakes.len() - errors;
         let shown = mistakes.into_iter().take(SHOWN_MISTAKES_MAX);
         Self {
-            file_name: file_name.to_owned(),
+            file_name: text.name().to_owned(),
+            files: text.files(),
             diagnostics: shown.map(|mistake| lines.locate(mistake)).collect(),
             errors,
             warnings,
@@ -110,7 +117,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for diagnostic in &self.diagnostics {
-            render(diagnostic, &self.file_name, f)?;
+            render(diagnostic, f)?;
             writeln!(f)?;
         }
         let counted = |count: usize, noun: &str| match count {
@@ -121,6 +128,9 @@ impl fmt::Display for Report {
         let counts = [counted(self.errors, "mistake"), counted(self.warnings, "warning")];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         write!(f, "{} in {}", counts.join(" and "), self.file_name)?;
+        if self.files > 1 {
+            write!(f, " and the files that it includes")?;
+        }
         if self.errors + self.warnings > self.diagnostics.len() {
             write!(f, ", of which the first {} are shown", self.diagnostics.len())?;
         }
@@ -132,13 +142,13 @@ impl std::error::Error for Report {}
 
 /// A text with the places where its lines start.
 struct Lines<'t> {
-    text: &'t str,
+    text: &'t ConfigText,
     starts: Vec<usize>,
 }
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Self {
-        let after_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+    fn new(text: &'t ConfigText) -> Self {
+        let after_ends = text.text().bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         Self { text, starts: std::iter::once(0).chain(after_ends.map(|(at, _)| at + 1)).collect() }
     }
 
@@ -146,7 +156,9 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= mistake.span.start);
         let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
         let start = start.copied().unwrap_or_default();
-        let rest = self.text.get(start..).unwrap_or_default();
+        let rest = self.text.text().get(start..).unwrap_or_default();
+        let (file_name, file_start) = self.text.file_at(mistake.span.start);
+        let lines_before = self.starts.partition_point(|start| *start < file_start);
         let source = rest.split('\n').next().unwrap_or_default();
         let source = source.strip_suffix('\r').unwrap_or(source);
         let before = chars_before(source, mistake.span.start.saturating_sub(start));
@@ -154,7 +166,8 @@ impl<'t> Lines<'t> {
         // A byte order mark belongs to the file, and an editor counts no column for it.
         let mark = usize::from(source.starts_with(BYTE_ORDER_MARK));
         Diagnostic {
-            line,
+            file_name: file_name.to_owned(),
+            line: line - lines_before,
             column: before.saturating_sub(mark) + 1,
             severity: mistake.severity,
             message: mistake.message,
@@ -177,8 +190,8 @@ const SHOWN_MAX: usize = 120;
 const SHOWN_BEFORE: usize = 40;
 const TAB: &str = "    ";
 
-fn render(diagnostic: &Diagnostic, file: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Diagnostic { line, column, .. } = diagnostic;
+fn render(diagnostic: &Diagnostic, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Diagnostic { file_name: file, line, column, .. } = diagnostic;
     let before = column.saturating_sub(1);
     let skipped = match before + diagnostic.length {
         end if end <= SHOWN_MAX => 0,
@@ -236,7 +249,8 @@ mod tests {
 
     fn report(text: &str, spans: &[Range<usize>]) -> Report {
         let mistake = |span: &Range<usize>| Mistake::new(span.clone(), "bad", "do better");
-        Report::new("f.toml", text, spans.iter().map(mistake).collect())
+        let text = ConfigText::new("f.toml", text);
+        Report::new(&text, spans.iter().map(mistake).collect())
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a file may say: the keys of each table, the words of each choice, and the range of each
-//! number.
+//! What a file may say: the keys of each table, the protocols that have them, and the words of
+//! choices. Ranges and defaults stand with the keys, in the tables.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub const KEYS: &[TableKeys] = &[
 /// The tables of a file.
 pub(super) const ROOT: TableKeys = TableKeys {
     table: "the file",
-    keys: &["runtime", "admin", "log", "listener", "upstream", "topics"],
+    keys: &["include", "runtime", "admin", "log", "listener", "upstream", "topics"],
 };
 
 /// All keys of some groups, one after the other.
@@ -91,7 +91,7 @@ pub(super) const ADMIN: TableKeys =
 
 pub(super) const LOG: TableKeys = TableKeys { table: "[log]", keys: Log::KEYS };
 
-/// Of proxies by name.
+/// Keys of SNI proxies.
 const SNI_KEYS: &[&str] = keys![&["names"], SniOptions::KEYS];
 /// The keys of a frame listener without an upstream.
 pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files", "topics"];

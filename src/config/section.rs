@@ -209,7 +209,7 @@ impl<'i, 'm> Section<'i, 'm> {
 
     /// Where two such keys are set that are held against each other: the second, or the first if
     /// only that is. `None` if neither is, or one could not be read.
-    pub(super) fn later(&self, first: &str, second: &str) -> Option<Range<usize>> {
+    pub(super) fn later_key(&self, first: &str, second: &str) -> Option<Range<usize>> {
         if !self.is_good(first) || !self.is_good(second) {
             return None;
         }

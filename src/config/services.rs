@@ -223,19 +223,18 @@ table! {
     pub struct PoolOptions {
         /// Connections at a time, in the whole process.
         "pool_max" max: u32 = 64, Whole(1..=100_000);
-        /// Idle connections that are kept, not above `pool_max`: by default they are made when
-        /// they are needed.
+        /// Idle connections that are kept, not above `pool_max`: by default they are made when they
+        /// are needed.
         "pool_min_idle" min_idle: u32 = 0, Whole(0..=1000);
         /// How long a connection beyond those may be idle before it is closed.
         "pool_idle_timeout" idle_timeout: Duration = MINUTE, Time(MILLISECOND..=DAY);
         /// How old a connection may be to get further requests: servers that were added or moved
-        /// get their share within it. `None`: any age.
+        /// get their share within it. `"off"`: any age.
         "pool_max_age" max_age: Option<Duration> = Some(HOUR),
             Unless("off", Time(SECOND..=DAY.saturating_mul(7)));
         /// Exchanges that may wait for a connection.
         "pool_queue" queue: u32 = 1024, Whole(1..=1_000_000);
-        /// How long an exchange may wait for a connection: one that has waited longer is better
-        /// told than kept.
+        /// How long an exchange may wait for a connection; one that has waited longer fails.
         "pool_queue_timeout" queue_timeout: Duration = SECOND,
             Time(MILLISECOND..=MINUTE.saturating_mul(10));
         /// Requests in flight on one connection, of a frame proxy.

@@ -1,22 +1,22 @@
 //! Tables of keys, each key declared once: its name, where it is kept, its type, what holds where
 //! a file is silent, its kind, and a sentence on it with its unit.
 //!
-//! From the declaration come the structure, its default, reading, writing, the list of keys, the
-//! reference in the documentation and the JSON Schema.
+//! From the declaration come the structure, its default, reading, writing, the list of keys, and
+//! the JSON Schema. `docs/ringway.toml` is written by hand; a test compares its keys and defaults.
 
 use super::kinds::Kind;
 
-/// A key, as documentation and editors are told of it.
+/// A key as the schema describes it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeyDescription {
+pub(super) struct KeyDescription {
     /// Its name.
-    pub key: &'static str,
+    pub(super) key: &'static str,
     /// What it means, with its unit.
-    pub doc: String,
+    pub(super) doc: String,
     /// What holds without it, as a file writes it.
-    pub default: toml::Value,
+    pub(super) default: toml::Value,
     /// Its values, as JSON Schema.
-    pub schema: serde_json::Value,
+    pub(super) schema: serde_json::Value,
 }
 
 /// Describes a key.
@@ -94,7 +94,7 @@ macro_rules! table {
                 vec![$( ($key, $kind.write(&self.$field)), )*]
             }
 
-            /// What documentation and editors are told of its keys.
+            /// Its keys as the schema describes them.
             pub(in crate::config) fn describe() -> Vec<$crate::config::table::KeyDescription> {
                 vec![$(
                     $crate::config::table::describe::<$type, _>(

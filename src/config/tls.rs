@@ -11,7 +11,9 @@ use toml::de::DeValue;
 
 use super::accept::{self, Fault};
 use super::effective::{write_all, write_lines};
-use super::kinds::{Bool, Bytes, Choice, Kind, List, Own, PathUnless, Text, Time, Unless, Whole};
+use super::kinds::{
+    Bool, Bytes, Choice, Custom, Kind, List, PathUnless, Text, Time, Unless, Whole,
+};
 use super::report::Mistake;
 use super::schema::{DAY, HOUR, MILLISECOND, MINUTE, TableKeys, Words, keys};
 use super::section::Section;
@@ -25,12 +27,12 @@ table! {
         "strict_sni" strict_sni: bool = false, Bool;
         /// Whether clients show a certificate.
         "client_auth" client_auth: ClientAuth = ClientAuth::Off, Choice(CLIENT_AUTH_WORDS);
-        /// A file with those who issue clients' certificates.
+        /// The file with the CA certificates (PEM) that issue clients' certificates, or `"off"`.
         "client_ca" client_ca: Option<PathBuf> = None, FILE_OR_OFF;
-        /// A file with lists of revoked certificates.
+        /// The file with lists of revoked client certificates (PEM), or `"off"`.
         "client_crl" client_crl: Option<PathBuf> = None, FILE_OR_OFF;
-        /// How many tickets a client of TLS 1.3 gets, by which it resumes its session: one is
-        /// enough for a client that resumes with its newest. `None`: there are none, in no version.
+        /// Tickets that a client of TLS 1.3 gets to resume its session: one is enough for a client
+        /// that resumes with its newest. `"off"`: none, in no version.
         "tickets" tickets: Option<u32> = Some(1), Unless("off", Whole(1..=16));
         /// Files with keys of tickets, which servers share. None: random keys.
         "ticket_keys" ticket_keys: Vec<PathBuf> = Vec::new(), List { counts: 0..=16, each: FILE };
@@ -112,15 +114,16 @@ table! {
     /// How servers are spoken to by TLS.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct UpstreamTls {
-        /// A file with those who issue servers' certificates. `None`: whom the system trusts.
+        /// The file with the CA certificates (PEM) that issue servers' certificates; `"off"`: the
+        /// system's trust store.
         "ca" ca: Option<PathBuf> = None, FILE_OR_OFF;
         /// Whether the issuer and the name are checked.
         "verify" verify: bool = true, Bool;
-        /// The name that a server has to show. `None`: the one it is reached by.
+        /// The name that a server has to show; `"off"`: the one that it is reached by.
         "server_name" server_name: Option<String> = None, Unless("off", NAME);
         /// Certificates or keys that a server may have, by SHA-256. None: any.
         "pins" pins: Vec<String> = Vec::new(), NAMES;
-        /// A file with lists of revoked certificates.
+        /// The file with lists of revoked server certificates (PEM), or `"off"`.
         "crl" crl: Option<PathBuf> = None, FILE_OR_OFF;
         .. {
             /// `certificate`, `key`: what we show.
@@ -162,7 +165,7 @@ pub const SELF_SIGNED: &str = "self_signed";
 const CERTIFICATES_MAX: usize = 1024;
 /// A file, or that there is none.
 const FILE_OR_OFF: PathUnless = PathUnless("off", "the path of a file");
-const FILE: Own<PathBuf> = Own {
+const FILE: Custom<PathBuf> = Custom {
     accept: file,
     write: |path| Value::from(path.display().to_string()),
     schema: || json!({ "type": "string", "minLength": 1 }),

@@ -28,14 +28,15 @@ table! {
         "filters_max" filters_max: u32 = 100_000, Whole(1..=10_000_000);
         /// Messages that wait for one subscriber.
         "queue_max" queue_max: u32 = 1024, Whole(1..=1_000_000);
-        /// The same in bytes.
+        /// Bytes of messages that wait for one subscriber.
         "queue_bytes" queue_bytes: u32 = 256 << 10, Bytes(1..=1 << 30);
-        /// What becomes of messages beyond that: by default what is newest counts most.
+        /// What happens when the queue of a subscriber is full; by default the oldest message is
+        /// dropped.
         "queue_policy" queue_policy: QueuePolicy = QueuePolicy::DropOldest,
             Choice(QUEUE_POLICY_WORDS);
         /// Topics of which the last message is retained.
         "retained_max" retained_max: u32 = 10_000, Whole(0..=10_000_000);
-        /// The same in bytes.
+        /// Bytes of retained messages.
         "retained_bytes" retained_bytes: u64 = 16 << 20, Bytes(0..=64 << 30);
         /// Bytes of publications that wait for another worker.
         "exchange_bytes" exchange_bytes: u64 = 16 << 20, Bytes(1..=64 << 30);

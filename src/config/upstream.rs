@@ -77,8 +77,8 @@ fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream 
     let raw = RawUpstream {
         balance: section.place("balance"),
         send_proxy_protocol: section.place("send_proxy_protocol"),
-        pool_sizes: section.later("pool_max", "pool_min_idle"),
-        backoffs: section.later("retry_backoff", "retry_backoff_max"),
+        pool_sizes: section.later_key("pool_max", "pool_min_idle"),
+        backoffs: section.later_key("retry_backoff", "retry_backoff_max"),
         rest,
         http,
         name,

@@ -4,13 +4,19 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 /// What a process has used between two moments that come by.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
+#[derive(Debug)]
+pub(super) struct CpuMeter {
+    /// When it was made.
+    made: f64,
     before: Option<f64>,
     after: Option<f64>,
 }
 
-impl Meter {
+impl CpuMeter {
+    pub(super) fn new() -> Self {
+        Self { made: cpu_seconds(), before: None, after: None }
+    }
+
     /// The measurement has begun: only the first call counts. Whether this was it.
     pub(super) fn begin(&mut self) -> bool {
         let is_first = self.before.is_none();
@@ -25,9 +31,9 @@ impl Meter {
         is_first
     }
 
-    /// CPU seconds between them; of a run that ended before it was measured, all of them.
+    /// CPU seconds between them; of a run that ended before it was measured, all of its own.
     pub(super) fn seconds(&self) -> f64 {
-        (self.after.unwrap_or(0.0) - self.before.unwrap_or(0.0)).max(0.0)
+        (self.after.unwrap_or(self.made) - self.before.unwrap_or(self.made)).max(0.0)
     }
 }
 
@@ -48,12 +54,12 @@ mod tests {
 
     #[test]
     fn only_the_first_of_each_call_counts() {
-        let mut meter = Meter::default();
+        let mut meter = CpuMeter::new();
         assert!(meter.begin() && !meter.begin());
         assert!(meter.end());
         let seconds = meter.seconds();
         let burnt: u64 = (0..2_000_000_u64).map(std::hint::black_box).sum();
         assert!(burnt > 0 && !meter.end() && meter.seconds() == seconds);
-        assert_eq!(Meter::default().seconds(), 0.0);
+        assert_eq!(CpuMeter::new().seconds(), 0.0);
     }
 }

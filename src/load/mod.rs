@@ -12,6 +12,8 @@
 //! | [`result`] | the result of a run, as `--json` writes it |
 //! | [`read`] | results read from files, with limits, as the files are not trusted |
 //! | [`environment`] | the machine that a run was made on |
+//! | [`knee`], [`search`] | where a ramp overloads a server; the rate that holds |
+//! | [`server_cost`] | what a run costs the server |
 //! | [`slo`] | expressions such as `p99<5ms`, and whether a result fulfils them |
 //! | [`warnings`] | why a result may not be what it seems |
 //! | [`server_latency`] | the latency of a running server, by its own histograms |

@@ -1,5 +1,5 @@
 //! What one thread measures. Nothing is shared between threads: each hands a [`Slice`] of its time
-//! over when that is full, and whoever gets them adds them up.
+//! over when that is full, and the receiver adds them up.
 
 use std::collections::BTreeMap;
 
@@ -114,6 +114,8 @@ pub(super) struct Failures {
 pub(super) struct Slice {
     /// Its number: the seconds (or what a slice is) since the beginning of what is measured.
     pub(super) number: u64,
+    /// Threads that it is of.
+    pub(super) threads: usize,
     /// From when a request was due (closed loop: sent) to its answer's end.
     pub(super) total: LatencyHistogram,
     /// From when a request was sent to the first byte of its answer.
@@ -138,6 +140,7 @@ impl Slice {
     pub(super) fn new(number: u64) -> Self {
         Self {
             number,
+            threads: 1,
             total: LatencyHistogram::new(),
             first_byte: LatencyHistogram::new(),
             lateness: LatencyHistogram::new(),

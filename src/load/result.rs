@@ -16,6 +16,9 @@ use super::slo::Check;
 /// The version of the format that this program writes, and the newest one that it reads.
 pub const VERSION: u32 = 1;
 
+/// The kind of error of an agent that was lost.
+const AGENT: &str = "agent";
+
 /// What one run was, and what it found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -196,7 +199,7 @@ pub struct ErrorKind {
 impl ErrorKind {
     /// An agent that was lost.
     pub(super) fn of_agent(error: &LoadError) -> Self {
-        Self { kind: "agent".to_owned(), count: 1, example: error.to_string() }
+        Self { kind: AGENT.to_owned(), count: 1, example: error.to_string() }
     }
 }
 
@@ -405,6 +408,13 @@ impl RunResult {
         let server = self.server.as_ref()?;
         let requests = real(server.requests.unwrap_or(self.counts.completed));
         (requests > 0.0).then(|| server.cpu_seconds.map(|cpu| cpu * 1e6 / requests)).flatten()
+    }
+
+    /// What is said of an agent that was lost in it, if there is one.
+    #[must_use]
+    pub fn lost_agent(&self) -> Option<&str> {
+        let lost = self.errors.iter().find(|error| error.kind == AGENT);
+        lost.map(|error| error.example.as_str())
     }
 
     /// Whether requests are sent at times of their own.

@@ -12,7 +12,7 @@ use super::agents::remote;
 use super::environment::Environment;
 use super::generator::{Ended, Report};
 use super::histogram::LatencyHistogram;
-use super::meter::Meter;
+use super::meter::CpuMeter;
 use super::options::LoadOptions;
 use super::recorder::{Slice, Tally};
 use super::result::{
@@ -30,10 +30,12 @@ use crate::service::date::Rfc3339;
 const INTERVALS_MAX: usize = 1800;
 /// How long threads have between the time at which all are ready and the first request.
 const START_AFTER: Duration = Duration::from_millis(20);
-/// How often whoever watches is told where the run is, if nothing else is to be told.
+/// The interval of progress reports, if nothing else is to be told.
 const LOOK: Duration = Duration::from_millis(100);
 /// Intervals that wait for slices of other threads, at most: then the oldest has what it has.
 const OPEN_MAX: usize = 64;
+/// Steps of the correction of one value, at most.
+const CORRECTION_MAX: f64 = 1e7;
 
 /// Stops a run from elsewhere: what was measured up to then is its result.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +93,8 @@ pub fn run(
 ) -> Result<RunResult, LoadError> {
     let (sender, reports) = channel();
     let control = &stopper.0;
+    // A stopper may be that of several runs, one after the other.
+    control.begin();
     let started = match &options.agents {
         None => {
             let (setup, protocol) = options.setup()?;
@@ -163,7 +167,7 @@ struct Run {
     start: Option<Instant>,
     /// When the measurement began, since 1970-01-01 UTC.
     began: Duration,
-    meter: Meter,
+    meter: CpuMeter,
     finished: Option<Instant>,
 }
 
@@ -183,7 +187,7 @@ impl Run {
             lost: Vec::new(),
             start: None,
             began: unix_time(),
-            meter: Meter::default(),
+            meter: CpuMeter::new(),
             finished: None,
         }
     }
@@ -269,16 +273,18 @@ impl Run {
         }
     }
 
+    /// Adds a slice, of one thread or of several.
     fn add(&mut self, mut slice: Slice) {
         // What comes too late for its interval belongs to the next one.
         slice.number = slice.number.max(self.next);
         match self.open.get_mut(&slice.number) {
             Some((sum, count)) => {
                 sum.add(&slice);
-                *count += 1;
+                *count += slice.threads;
             }
             None => {
-                self.open.insert(slice.number, (slice, 1));
+                let threads = slice.threads;
+                self.open.insert(slice.number, (slice, threads));
             }
         }
         self.settle();
@@ -436,7 +442,10 @@ impl Run {
         #[expect(clippy::cast_precision_loss, reason = "a mean")]
         let each = self.seconds() * at_once as f64 / count.get() as f64;
         let is_valid = each.is_finite() && each > 0.0;
-        is_valid.then(|| self.whole.total.corrected(Duration::from_secs_f64(each)))
+        // The correction has a step for each request that was not sent.
+        let steps = self.whole.total.summary().max / 1e6 / each.max(1e-12);
+        let is_bounded = is_valid && steps < CORRECTION_MAX;
+        is_bounded.then(|| self.whole.total.corrected(Duration::from_secs_f64(each)))
     }
 }
 

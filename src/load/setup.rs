@@ -145,6 +145,13 @@ pub(super) struct Control {
 }
 
 impl Control {
+    /// Another run begins: when it starts is not known yet.
+    pub(super) fn begin(&self) {
+        if let Ok(mut start) = self.start.lock() {
+            *start = None;
+        }
+    }
+
     /// All threads begin to ask then.
     pub(super) fn start_at(&self, at: Instant) {
         if let Ok(mut start) = self.start.lock() {

@@ -357,11 +357,7 @@ fn a_report_of_a_running_server_has_its_routes_and_its_upstreams() {
     assert_eq!(found["intervals"].as_array().map(Vec::len), Some(2));
     let none = nobody().to_string();
     for (args, status, word) in [
-        (
-            &[&*format!("http://{}", served.at("front"))][..],
-            1,
-            "no admin interface of this version",
-        ),
+        (&[&*format!("http://{}", served.at("front"))][..], 1, "not a Ringway admin interface"),
         (&[&*none], 1, "connect"),
         (&[&*admin, "--interval", "1s"], 2, "--for"),
         (&[&*admin, "--for", "1s", "--interval", "1ms"], 2, "at least 100ms"),

@@ -205,3 +205,20 @@ fn wrong_usage_of_agents_is_told() {
         assert!(told(&output).contains(word), "{args:?} {}", told(&output));
     }
 }
+
+#[test]
+fn several_runs_after_each_other_are_made_on_agents() {
+    let folder = Folder::new();
+    let token = folder.file("token", TOKEN).display().to_string();
+    let agent = || AgentProcess::new(&["--token-file", &token, "--plain"]);
+    let (one, other) = (agent(), agent());
+    let agents = format!("{},{}", one.address, other.address);
+    let [first, second] = [echo_server(), echo_server()].map(|server| format!("tcp://{server}"));
+    let output = bench(&["ab", &first, &second, "--rounds", "3", "-c", "4", "-q"])
+        .args(["-d", "200ms", "--interval", "50ms", "--rate", "200"])
+        .args(["--agents", &agents, "--agents-token-file", &token, "--agents-plain"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("p50"), "{}", told(&output));
+}

@@ -278,6 +278,33 @@ fn a_watched_file_is_read_when_it_changes() {
 }
 
 #[test]
+fn included_files_are_watched_and_texts_have_variables_of_the_environment() {
+    let (folder, parts) = (Folder::new(), Folder::new());
+    // Each is put there whole.
+    let put = |name: &str, text: &str| {
+        let new = parts.file("new", text);
+        std::fs::rename(new, parts.path().join(name)).unwrap();
+    };
+    put("10.toml", &web("web", &respond("${RINGWAY_GREETING}-1")));
+    let include = format!("include = \"{}/*.toml\"\n", parts.path().display());
+    let config = [&*include, &*head(&folder, "watch = true")].concat();
+    let mut command = Command::new(BINARY);
+    let program = Program::start(&config, command.env("RINGWAY_GREETING", "hello"));
+    let address = program.addresses[0];
+    assert_eq!(page(address), "hello-1");
+    put("10.toml", &web("web", &respond("${RINGWAY_GREETING}-2")));
+    wait_until("the file is read again", || page(address) == "hello-2");
+    // A further file of the pattern.
+    put("20.toml", "[log]\naccess = \"loud\"\n");
+    let admin = *program.addresses.last().unwrap();
+    let failed = "ringway_reloads_total{result=\"failed\"}";
+    wait_until("the wrong file is told", || sample(admin, failed) == "1");
+    put("20.toml", "[log]\naccess = true\n");
+    put("10.toml", &web("web", &respond("${RINGWAY_NONE:-none}-3")));
+    wait_until("both are read", || page(address) == "none-3");
+}
+
+#[test]
 fn without_a_file_nothing_is_reloaded() {
     let folder = Folder::new();
     let config = [&*head(&folder, ""), &web("web", &respond("1"))].concat();

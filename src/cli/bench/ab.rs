@@ -75,6 +75,9 @@ fn compared(args: &AbArgs) -> Result<String, Failure> {
             let watched = args.server_pids.get(side).copied().map(CostSource::Process);
             let watched = watched.or_else(|| args.load.cost_source());
             let result = run_once(watched, &options[side], &command, &stopper, &mut screen)?;
+            if let Some(lost) = result.lost_agent() {
+                return Err(failed(format!("there is no verdict: {lost}")));
+            }
             if stopper.is_stopped() {
                 return Err(failed("stopped before all rounds were run: there is no verdict"));
             }

@@ -152,6 +152,9 @@ fn search(
         let step = LoadOptions { arrivals: Some(arrivals), duration, ..options.clone() };
         screen.say(&format!("{rate:.0} requests a second"));
         let result = run_once(args.cost_source(), &step, command, stopper, screen)?;
+        if let Some(lost) = result.lost_agent() {
+            return Err(failed(format!("the search was stopped: {lost}")));
+        }
         if stopper.is_stopped() {
             last = Some(result);
             break;
@@ -223,7 +226,14 @@ fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
     let is_allowed =
         result.search.is_some() || errors <= args.max_errors.allowed(result.counts.sent);
     let is_answered = result.counts.completed > 0 || errors > 0;
-    is_kept && found && is_answered && is_allowed && result.verdict.iter().all(Check::passed)
+    // Without a part of the load it is another load.
+    let is_whole = result.lost_agent().is_none();
+    is_whole
+        && is_kept
+        && found
+        && is_answered
+        && is_allowed
+        && result.verdict.iter().all(Check::passed)
 }
 
 /// A signal ends the run with a report of what was measured.

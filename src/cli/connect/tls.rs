@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::client::Tls;
-use crate::load::agents::plan::{Blob, TlsPlan};
-use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
+use crate::client::tls_plan::{Blob, TlsPlan};
+use crate::net::tls::{KeyLogFile, Pin};
 
 /// How TLS is spoken, for the schemes that do.
 #[derive(Debug, Clone, Default, Args)]
@@ -56,12 +56,16 @@ impl TlsArgs {
         files || server_name.is_some() || !pin.is_empty() || *insecure || tls_min.is_some()
     }
 
-    /// TLS as data, for agents.
-    pub(in crate::cli) fn plan(&self) -> Result<TlsPlan, Failure> {
+    /// The same as data, for agents.
+    pub(in crate::cli) fn plan_for_agents(&self) -> Result<TlsPlan, Failure> {
         if self.tls_key_log.is_some() {
             let text = "--tls-key-log is for loads of this machine, and agents run this one";
             return Err(Failure::Usage(text.to_owned()));
         }
+        self.plan()
+    }
+
+    fn plan(&self) -> Result<TlsPlan, Failure> {
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 Some((Blob(read("--cert", cert)?), Blob(read("--key", key)?)))
@@ -80,35 +84,15 @@ impl TlsArgs {
 
     /// TLS as they say.
     pub(in crate::cli) fn tls(&self) -> Result<Tls, Failure> {
-        let identity = match (&self.cert, &self.key) {
-            (Some(cert), Some(key)) => Some((read("--cert", cert)?, read("--key", key)?)),
-            (_, _) => None,
-        };
-        let roots = match &self.ca {
-            _ if self.insecure => Roots::Nobody,
-            Some(path) => Roots::Given(read("--ca", path)?),
-            None => Roots::System,
-        };
         if self.insecure && self.pin.is_empty() {
             eprint("the server is not verified: anybody in between can read and change all");
         }
-        let key_log = self.tls_key_log.as_deref().map(open).transpose()?;
-        let min_version = match self.tls_min {
-            Some(Lowest::Tls13) => Version::Tls13,
-            Some(Lowest::Tls12) | None => Version::Tls12,
-        };
-        let tls = Tls::new(ClientOptions {
-            policy: Policy { min_version, ..Policy::default() },
-            roots,
-            pins: self.pin.clone(),
-            identity,
-            key_log: key_log.map(|log| Arc::new(log) as _),
-            ..ClientOptions::default()
-        })?;
-        match &self.server_name {
-            Some(name) => Ok(tls.with_server_name(name)?),
-            None => Ok(tls),
+        let plan = self.plan()?;
+        let mut options = plan.options()?;
+        if let Some(path) = &self.tls_key_log {
+            options.key_log = Some(Arc::new(open(path)?));
         }
+        Ok(plan.tls_with(options)?)
     }
 }
 

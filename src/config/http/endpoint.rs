@@ -92,7 +92,7 @@ pub(super) fn websocket_inspect(mut section: Section<'_, '_>) -> SocketLimits {
 fn limits(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> SocketLimits {
     let mut limits = SocketLimits::read(section);
     messages(section, given, &mut limits);
-    check_times(section, section.later("ping_interval", "idle_timeout"), &limits);
+    check_times(section, section.later_key("ping_interval", "idle_timeout"), &limits);
     limits
 }
 

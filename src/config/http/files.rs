@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use toml::{Spanned, Value};
 
 use super::super::accept::{Fault, parsed};
-use super::super::kinds::{Kind, List, Own};
+use super::super::kinds::{Custom, Kind, List};
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept::{error_status, field_value, media_type, url_path};
@@ -41,9 +41,9 @@ impl fmt::Display for TryFile {
 pub(super) struct TryFiles;
 
 impl TryFiles {
-    const LIST: List<Own<TryFile>> = List {
+    const LIST: List<Custom<TryFile>> = List {
         counts: 1..=TRY_FILES_MAX,
-        each: Own {
+        each: Custom {
             accept: try_file,
             write: |file| Value::from(file.to_string()),
             schema: || json!({ "type": "string" }),

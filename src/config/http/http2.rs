@@ -7,8 +7,7 @@ table! {
     /// What a listener says of HTTP/2.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Http2Options {
-        /// Whether it is spoken: by TLS to clients that ask for it, in clear text to those that
-        /// begin with it.
+        /// Whether HTTP/2 is offered: by ALPN on TLS, by prior knowledge in clear text.
         "http2" enabled: bool = true, Bool;
         /// Requests at a time on one connection.
         "http2_streams_max" streams_max: u32 = 100, Whole(1..=10_000);

@@ -13,7 +13,7 @@ use serde_json::json;
 use toml::Value;
 
 use self::schema::{FORWARDED_WORDS, HALF_CLOSE_WORDS, NETWORKS_MAX, UNDERSCORE_WORDS};
-use super::kinds::{Bool, Bytes, Choice, List, Own, Text, Time, Unless, Whole};
+use super::kinds::{Bool, Bytes, Choice, Custom, List, Text, Time, Unless, Whole};
 use super::schema::{DAY, HOUR, MILLISECOND};
 use super::table::table;
 
@@ -56,28 +56,28 @@ table! {
         "fields_max" fields_max: u16 = 100, Whole(8..=1000);
         /// Bytes of a request target, at most: by default what RFC 9112, section 3, asks for.
         "target_size_max" target_size_max: u32 = 8 << 10, Bytes(256..=64 << 10);
-        /// Bytes of the body of a request, at most; a route may have its own. `None`: any number.
+        /// Bytes of the body of a request, at most; a route may have its own. `"off"`: any number.
         "body_max" body_max: Option<u64> = Some(16 << 20), BODY_MAX;
         /// How long a head may take, from its first byte on.
         "head_timeout" head_timeout: Duration = Duration::from_secs(10), TIMEOUT;
         /// How long no byte of a body may come.
         "body_timeout" body_timeout: Duration = Duration::from_secs(30), TIMEOUT;
-        /// Bytes per second that a body has to average once it has taken `body_timeout`: by
-        /// default slower than any modem, so likely on purpose. `None`: any rate will do.
+        /// Bytes per second that a body has to average once it has taken `body_timeout`: by default
+        /// slower than any modem, so likely on purpose. `"off"`: any rate will do.
         "body_rate_min" body_rate_min: Option<u32> = Some(256), RATE_MIN;
         /// How long a client may take no byte of an answer.
         "write_timeout" write_timeout: Duration = Duration::from_secs(30), TIMEOUT;
         /// Bytes per second that a client has to take once it has been slow for `write_timeout`.
-        /// `None`: any rate will do.
+        /// `"off"`: any rate will do.
         "write_rate_min" write_rate_min: Option<u32> = Some(256), RATE_MIN;
         /// How long a connection may be idle between requests: by default what browsers expect.
         "keepalive_timeout" keepalive_timeout: Duration = Duration::from_secs(75),
             Time(MILLISECOND..=DAY);
-        /// Requests of one connection, so that clients are spread anew from time to time. `None`:
+        /// Requests of one connection, so that clients are spread anew from time to time. `"off"`:
         /// any number.
         "keepalive_requests" keepalive_requests: Option<u32> = Some(10_000),
             Unless("off", Whole(1..=u32::MAX));
-        /// How old a connection may be to get further requests, a tenth more or less. `None`: any
+        /// How old a connection may be to get further requests, a tenth more or less. `"off"`: any
         /// age.
         "keepalive_max_age" keepalive_max_age: Option<Duration> = Some(HOUR),
             Unless("off", Time(MILLISECOND..=DAY.saturating_mul(7)));
@@ -86,24 +86,24 @@ table! {
             Time(MILLISECOND..=DAY.saturating_mul(7));
         /// What becomes of an exchange with a server whose client ends its side.
         "half_close" half_close: HalfClose = HalfClose::Auto, Choice(HALF_CLOSE_WORDS);
-        /// The value of `server` in answers. `None`: no such field is added.
+        /// The value of `server` in answers. `"off"`: no such field is added.
         "server_header" server_header: Option<String> = Some("ringway".to_owned()),
             Unless("off", Text { accept: accept::value_of_field });
         /// Whether the field `x-ringway-reason` says which failure a 502, 503 or 504 is.
         "reason_header" reason_header: bool = true, Bool;
-        /// What is said to servers about the client.
+        /// Which fields about the client are sent to servers.
         "forwarded" forwarded: Forwarded = Forwarded::Append, Choice(FORWARDED_WORDS);
-        /// Peers whose word on the client is believed: networks. `None`: those that come by a Unix
-        /// socket.
+        /// Networks of trusted proxies, whose fields about the client are accepted; `"unix"`: peers
+        /// on a Unix socket.
         "trusted_proxies" trusted_proxies: Vec<Option<IpNet>> = Vec::new(),
             List { counts: 0..=NETWORKS_MAX, each: Unless("unix", NETWORK) };
         /// What becomes of fields of requests with a `_` in their names.
         "underscore_headers" underscore_headers: UnderscoreHeaders = UnderscoreHeaders::Drop,
             Choice(UNDERSCORE_WORDS);
-        /// The field that carries the identity of a request. `None`: none does.
+        /// The field that carries the identity of a request. `"off"`: none does.
         "request_id_header" request_id_header: Option<String> = Some("x-request-id".to_owned()),
             Unless("off", Text { accept: accept::name_of_field });
-        /// Connections at a time from one source address, which many clients may share. `None`:
+        /// Connections at a time from one source address, which many clients may share. `"off"`:
         /// any number.
         "source_connections_max" source_connections_max: Option<u32> = None,
             Unless("off", Whole(1..=1_000_000));
@@ -122,19 +122,19 @@ table! {
 }
 
 /// `body_max`, of a listener or a route.
-const BODY_MAX: Unless<Bytes<u64>> = Unless("off", Bytes(0..=1 << 40));
+pub(super) const BODY_MAX: Unless<Bytes<u64>> = Unless("off", Bytes(0..=1 << 40));
 /// Of timeouts that a connection waits for.
 const TIMEOUT: Time = Time(MILLISECOND..=HOUR);
 /// Bytes per second.
 const RATE_MIN: Unless<Bytes<u32>> = Unless("off", Bytes(1..=1 << 30));
 /// An IP network.
-const NETWORK: Own<IpNet> = Own {
+const NETWORK: Custom<IpNet> = Custom {
     accept: accept::network,
     write: |network| Value::from(network.to_string()),
     schema: || json!({ "type": "string" }),
 };
 /// Networks that may, or may not.
-const NETWORKS: List<Own<IpNet>> = List { counts: 0..=NETWORKS_MAX, each: NETWORK };
+const NETWORKS: List<Custom<IpNet>> = List { counts: 0..=NETWORKS_MAX, each: NETWORK };
 
 impl HttpOptions {
     /// The indexes of the upstreams of its routes in

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use toml::{Spanned, Value};
 
 use super::super::accept::{Fault, parsed};
-use super::super::kinds::{Bool, Bytes, Choice, Kind, List, Number, Own, Time, Unless, Whole};
+use super::super::kinds::{Bool, Bytes, Choice, Custom, Kind, List, Number, Time, Unless, Whole};
 use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 use super::super::section::{Field, Section};
 use super::super::table::table;
@@ -17,28 +17,29 @@ use super::accept::{self, RetryReason};
 use super::schema::{CONDITIONS_MAX, SERVER_PROTOCOL_WORDS};
 
 table! {
-    /// How the servers of an upstream are weighted, chosen, checked, ejected and limited, whatever
-    /// proxies use them, and what only HTTP proxies use of it, which is at its default for others.
+    /// Load balancing, health checks, ejection and limits of an upstream. Some keys apply to HTTP
+    /// proxies only, and are at their defaults for others.
     #[derive(Debug, Clone, PartialEq)]
     pub struct HttpUpstream {
-        /// How long the share of a server grows after it became healthy. `None`: it gets all of it
+        /// How long the share of a server grows after it became healthy; `"off"`: it gets all of it
         /// at once.
         "slow_start" slow_start: Option<Duration> = None, Unless("off", Time(MILLISECOND..=HOUR));
         /// The failures after which a request is tried again.
         "retry_on" retry_on: RetryOn = RetryOn::default(), RetryReasons;
         /// Bytes of a body, at most, that is kept to be sent again.
         "retry_body_max" retry_body_max: u32 = 64 << 10, Bytes(0..=16 << 20);
-        /// How long one try may take, to the end of the head of its answer. `None`: any time.
+        /// How long one try may take, to the end of the head of its answer; `"off"`: any time.
         "try_timeout" try_timeout: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
-        /// After what time without an answer another server is asked, too. `None`: none is.
+        /// Time without an answer after which the request is also sent to another server; `"off"`:
+        /// never.
         "hedge_after" hedge_after: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
-        /// Whether calls of gRPC are, too.
+        /// Whether calls of gRPC are hedged, too.
         "hedge_calls" hedge_calls: bool = false, Bool;
         /// How long the first byte of an answer may take.
         "first_byte_timeout" first_byte_timeout: Duration = Duration::from_secs(30), LONG_TIMEOUT;
         /// How long no byte of an answer may come.
         "response_idle_timeout" response_idle_timeout: Duration = MINUTE, LONG_TIMEOUT;
-        /// Requests, connections and flows in flight, in the whole process. `None`: any number.
+        /// Requests, connections and flows in flight, in the whole process. `"off"`: any number.
         "requests_max" requests_max: Option<u32> = None, Unless("off", Whole(1..=1_000_000));
         /// Retries in flight, in the whole process.
         "retries_max" retries_max: u32 = 64, Whole(1..=1_000_000);
@@ -64,12 +65,12 @@ table! {
     }
 }
 
-/// Of timeouts of answers.
+/// The range of timeouts of answers.
 const LONG_TIMEOUT: Time = Time(MILLISECOND..=DAY);
-/// From nothing to all.
+/// A ratio.
 const SHARE: Number = Number(0.0..=1.0);
 
-const HOST_HEADER: Own<HostHeader> = Own {
+const HOST_HEADER: Custom<HostHeader> = Custom {
     accept: |value| {
         parsed(value, "\"pass\", \"server\" or a host", |text| match text {
             "pass" => Ok(HostHeader::Pass),
@@ -89,9 +90,9 @@ const HOST_HEADER: Own<HostHeader> = Own {
 struct RetryReasons;
 
 impl RetryReasons {
-    const LIST: List<Own<RetryReason>> = List {
+    const LIST: List<Custom<RetryReason>> = List {
         counts: 0..=CONDITIONS_MAX,
-        each: Own {
+        each: Custom {
             accept: accept::retry_reason,
             write: |reason| match reason {
                 RetryReason::Connect => Value::from("connect"),

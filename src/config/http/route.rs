@@ -10,7 +10,9 @@ use toml::de::DeValue;
 use toml::{Spanned, Value};
 
 use super::super::accept::{Fault, parsed};
-use super::super::kinds::{Bool, Bytes, Choice, Kind, List, Own, Pairs, Text, Time, Unless, Whole};
+use super::super::kinds::{
+    Bool, Bytes, Choice, Custom, Kind, List, Pairs, Text, Time, Unless, Whole,
+};
 use super::super::schema::HOUR;
 use super::super::section::{Field, Section};
 use super::super::table::table;
@@ -203,13 +205,13 @@ table! {
         /// What is tried for a request, the first that is there.
         "try_files" try_files: Vec<TryFile> =
             vec![TryFile::Path(String::new()), TryFile::Folder], TryFiles;
-        /// Whether a directory without such a file is listed: what lies in a directory is nobody's
-        /// business unless it is said.
+        /// Whether a directory without an index file is listed. Off by default, so that names of
+        /// files are not disclosed.
         "listing" listing: bool = false, Bool;
         /// Which symbolic links are followed.
         "symlinks" symlinks: Symlinks = Symlinks::Never, Choice(SYMLINKS_WORDS);
-        /// Whether files whose names start with a dot are given: they are likely of tools, and not
-        /// for the public.
+        /// Whether files whose names start with a dot are served. Off by default: they often belong
+        /// to tools.
         "dot_files" dot_files: bool = false, Bool;
         /// Content types by the ends of names, in lower case and without the dot before them,
         /// sorted by these.
@@ -226,7 +228,7 @@ table! {
         /// Codings for which a compressed file may lie beside a file, the preferred one first.
         "precompressed" precompressed: Vec<Coding> = Vec::new(),
             List { counts: 0..=CODING_WORDS.len(), each: Choice(CODING_WORDS) };
-        /// The value of `cache-control`. `None`: no such field.
+        /// The value of `cache-control`. `"off"`: no such field.
         "cache_control" cache_control: Option<String> = None,
             Unless("off", Text { accept: accept::value_of_field });
         /// Values of `cache-control` by patterns of types, such as `image/*`, sorted by pattern.
@@ -318,7 +320,7 @@ table! {
     }
 }
 
-const RATE_KEY: Own<RateKey> = Own {
+const RATE_KEY: Custom<RateKey> = Custom {
     accept: accept::rate_key,
     write: |key| match key {
         RateKey::Source => Value::from("source"),
@@ -358,7 +360,8 @@ table! {
     /// `compress`, `compress_types` and `compress_min`: compression on the fly.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Compression {
-        /// Whether it is done: it costs time, and mixes secrets with what others chose.
+        /// Whether answers are compressed on the fly. Off by default: it costs CPU time, and can
+        /// leak secrets that share a body with text of an attacker (BREACH).
         "compress" enabled: bool = false, Bool;
         /// Content types, in lower case, that are compressed: by default text, of which little is
         /// left. Routes that do not say so share the default.

@@ -164,7 +164,7 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     check_keys(&mut section, &given, word_given);
     let is_open = !is_said && !given.iter().any(|key| HTTP_HEALTH_KEYS.contains(key.get_ref()));
     let times = HealthOptions::read(&mut section);
-    let place = section.later("interval", "timeout");
+    let place = section.later_key("interval", "timeout");
     let host = host.or(None);
     let health = HealthOptions {
         kind: match word_given {

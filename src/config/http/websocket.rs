@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use toml::Value;
 
-use super::super::kinds::{Bool, Bytes, Own, Time, Unless, Whole};
+use super::super::kinds::{Bool, Bytes, Custom, Time, Unless, Whole};
 use super::super::schema::{DAY, HOUR, MINUTE, SECOND, TableKeys, Words, keys, word};
 use super::super::table::table;
 use super::endpoint::drain_code;
@@ -29,7 +29,8 @@ table! {
         /// The code that sockets are closed with when the server drains: by default the service
         /// restarts, and clients come again.
         "drain_code" drain_code: u16 = 1012, DRAIN_CODE;
-        /// The time over which they are closed then, so that clients do not all come again at once.
+        /// The period over which sockets are closed during a drain, so that clients do not all come
+        /// again at once.
         "drain_window" drain_window: Duration = Duration::from_secs(10),
             Time(Duration::ZERO..=MINUTE.saturating_mul(10));
         .. {
@@ -45,7 +46,7 @@ table! {
     }
 }
 
-const DRAIN_CODE: Own<u16> = Own {
+const DRAIN_CODE: Custom<u16> = Custom {
     accept: drain_code,
     write: |code| Value::from(u32::from(*code)),
     schema: || {
@@ -61,11 +62,11 @@ table! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SocketLimits {
         /// How long nothing may come before a ping is sent: by default what keeps most middle boxes
-        /// from forgetting a connection. `None`: none is.
+        /// from forgetting a connection. `"off"`: none is.
         "ping_interval" ping_interval: Option<Duration> = Some(Duration::from_secs(30)),
             Unless("off", Time(SECOND..=HOUR));
         /// How long nothing may come before the socket is closed, so that a single lost ping does
-        /// not end a connection; above `ping_interval`. `None`: any time.
+        /// not end a connection; above `ping_interval`. `"off"`: any time.
         "idle_timeout" idle_timeout: Option<Duration> = Some(Duration::from_secs(75)),
             Unless("off", Time(SECOND..=DAY));
         /// How long the close handshake may take.

@@ -1,8 +1,9 @@
 //! An agent: what a frame server answers for it, and the run that it carries out.
 //!
-//! It carries out one run at a time, for who knows its token. A run ends when its coordinator asks
-//! for nothing for [`LEASE`]: a load that nobody watches does not go on.
+//! It carries out one run at a time, for coordinators with its token. A run is stopped when its
+//! coordinator sends no request for [`LEASE`].
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,14 +14,15 @@ use serde::de::DeserializeOwned;
 use super::Token;
 use super::message::{
     ANSWER_MAX, Accepted, EndedLine, Line, PLAN_MAX, POLL, Poll, START, STOP, SliceLine, Start,
-    UPLOAD, Upload,
+    Stop, UPLOAD, Upload,
 };
-use super::plan::Plan;
+use super::plan::{Plan, PlanHead};
 use crate::load::LoadError;
 use crate::load::environment::Environment;
 use crate::load::generator::Report;
-use crate::load::meter::Meter;
+use crate::load::meter::CpuMeter;
 use crate::load::options::LoadOptions;
+use crate::load::recorder::Slice;
 use crate::load::setup::Control;
 use crate::load::threads;
 use crate::runtime::clock::now;
@@ -31,6 +33,10 @@ use crate::session::HandlerFactory;
 pub const LEASE: Duration = Duration::from_secs(10);
 /// Bytes of reports that wait for the coordinator, at most.
 const OUTBOX_MAX: usize = 64 << 20;
+/// Intervals that wait for slices of other threads, at most.
+const OPEN_MAX: usize = 4;
+/// How often the operator is told of wrong tokens, at most.
+const WRONG_TOKENS_EVERY: Duration = Duration::from_secs(1);
 /// How often the lease and the time are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest time between the order to start and the start.
@@ -48,8 +54,8 @@ pub enum Notice {
     },
     /// A run has ended, by itself or for a reason.
     Ended(Option<String>),
-    /// A request had a wrong token.
-    WrongToken,
+    /// Requests had a wrong token: so many since this was told last.
+    WrongToken(u64),
 }
 
 impl fmt::Display for Notice {
@@ -60,7 +66,10 @@ impl fmt::Display for Notice {
             }
             Self::Ended(None) => f.write_str("the run has ended"),
             Self::Ended(Some(reason)) => write!(f, "the run has ended: {reason}"),
-            Self::WrongToken => f.write_str("a request with a wrong token was refused"),
+            Self::WrongToken(1) => f.write_str("a request with a wrong token was refused"),
+            Self::WrongToken(count) => {
+                write!(f, "{count} requests with a wrong token were refused")
+            }
         }
     }
 }
@@ -77,11 +86,24 @@ pub struct Agent {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The number of the plan that comes, and what has come of it.
-    upload: (u64, Vec<u8>),
+    /// What has come of a plan.
+    upload: Partial,
     /// The number of the newest run.
     number: u64,
     run: Option<Arc<Current>>,
+    /// Requests with a wrong token that were not told, and when some were told last.
+    wrong_tokens: u64,
+    told_tokens: Option<Instant>,
+}
+
+/// A plan of which parts have come.
+#[derive(Debug, Default)]
+struct Partial {
+    /// Which upload it is.
+    upload: u64,
+    /// How many parts have come.
+    parts: u32,
+    bytes: Vec<u8>,
 }
 
 /// A run that goes on, or whose reports were not all taken.
@@ -95,9 +117,11 @@ struct Current {
 #[derive(Debug)]
 struct Outbox {
     /// Lines that wait to be asked for.
-    bytes: Vec<u8>,
+    bytes: VecDeque<u8>,
     /// No line is added any more.
     is_complete: bool,
+    /// The coordinator will not ask for more.
+    is_forgotten: bool,
     /// When the coordinator asked for something last.
     asked: Instant,
 }
@@ -109,7 +133,7 @@ impl fmt::Debug for Agent {
 }
 
 impl Agent {
-    /// An agent that works for who knows the token; `tell` gets what its operator is to know.
+    /// An agent with a token; `tell` receives notices for its operator.
     pub fn new(token: Token, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         Self { token, state: Arc::default(), tell: Arc::new(tell) }
     }
@@ -127,12 +151,28 @@ impl Agent {
         token: fn(&T) -> &str,
     ) -> Result<T, Refusal> {
         let request: T = serde_json::from_slice(payload)
-            .map_err(|error| Refusal::BadPayload(format!("it is not JSON of ours: {error}")))?;
+            .map_err(|error| Refusal::BadPayload(format!("invalid request: {error}")))?;
         if self.token.is(token(&request)) {
             return Ok(request);
         }
-        (self.tell)(Notice::WrongToken);
+        self.note_wrong_token();
         Err(Refusal::BadPayload("the token is not that of this agent".to_owned()))
+    }
+
+    /// Tells the operator, but not for each of a flood.
+    fn note_wrong_token(&self) {
+        let mut state = lock(&self.state);
+        let now = now();
+        state.wrong_tokens += 1;
+        let is_due = state
+            .told_tokens
+            .is_none_or(|told| now.saturating_duration_since(told) >= WRONG_TOKENS_EVERY);
+        if is_due {
+            state.told_tokens = Some(now);
+            let count = std::mem::take(&mut state.wrong_tokens);
+            drop(state);
+            (self.tell)(Notice::WrongToken(count));
+        }
     }
 
     fn upload(&self, request: Upload, answer: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -141,28 +181,40 @@ impl Agent {
             let text = "it carries out another run: wait for its end, or use another agent";
             return Err(Refusal::Unavailable(text.to_owned()));
         }
-        if state.upload.0 != request.upload {
-            state.upload = (request.upload, Vec::new());
+        if request.number == 0 {
+            state.upload = Partial { upload: request.upload, ..Partial::default() };
         }
-        let bytes = &mut state.upload.1;
-        if bytes.len() + request.part.0.len() > PLAN_MAX {
-            bytes.clear();
+        let upload = &mut state.upload;
+        if (upload.upload, upload.parts) != (request.upload, request.number) {
+            let text = "another coordinator has sent a load meanwhile: try again";
+            return Err(Refusal::Unavailable(text.to_owned()));
+        }
+        if upload.bytes.len() + request.part.0.len() > PLAN_MAX {
+            *upload = Partial::default();
             let text = format!("a load for agents has at most {} MiB", PLAN_MAX >> 20);
             return Err(Refusal::BadPayload(text));
         }
-        bytes.extend_from_slice(&request.part.0);
+        upload.bytes.extend_from_slice(&request.part.0);
+        upload.parts += 1;
         if !request.is_last {
             return Ok(());
         }
-        let bytes = std::mem::take(bytes);
-        let plan: Plan = serde_json::from_slice(&bytes)
-            .map_err(|error| Refusal::BadPayload(format!("the load cannot be read: {error}")))?;
+        let bytes = std::mem::take(upload).bytes;
+        let unread = |error| Refusal::BadPayload(format!("the load cannot be read: {error}"));
+        let head: PlanHead = serde_json::from_slice(&bytes).map_err(unread)?;
+        head.check().map_err(|error| Refusal::BadPayload(error.to_string()))?;
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(unread)?;
         let (first, own) = (plan.first, plan.own);
         let options = plan.options().map_err(|error| Refusal::BadPayload(error.to_string()))?;
         let current = Arc::new(Current {
             number: state.number + 1,
             control: Arc::default(),
-            outbox: Mutex::new(Outbox { bytes: Vec::new(), is_complete: false, asked: now() }),
+            outbox: Mutex::new(Outbox {
+                bytes: VecDeque::new(),
+                is_complete: false,
+                is_forgotten: false,
+                asked: now(),
+            }),
         });
         self.begin(&current, options, first..first + own)?;
         state.number += 1;
@@ -182,14 +234,23 @@ impl Agent {
         let (run, tell) = (Arc::clone(run), Arc::clone(&self.tell));
         let thread = std::thread::Builder::new().name("load-agent".to_owned());
         let spawned = thread.spawn(move || {
-            let reason = run.carry_out(&options, places).err().map(|error| error.to_string());
-            if let Some(reason) = reason.clone() {
-                run.report(&Line::Failed { reason });
-            }
-            lock(&run.outbox).is_complete = true;
+            let (line, reason) = match run.carry_out(&options, places) {
+                Ok(cpu_seconds) => (Line::Done { cpu_seconds }, None),
+                Err(error) => {
+                    let reason = error.to_string();
+                    (Line::Failed { reason: reason.clone() }, Some(reason))
+                }
+            };
+            // With the last line the run is complete: the next one may begin at once.
+            let mut outbox = lock(&run.outbox);
+            write_line(&line, &mut outbox.bytes);
+            outbox.is_complete = true;
+            drop(outbox);
             tell(Notice::Ended(reason));
         });
-        spawned.map(drop).map_err(|error| Refusal::Internal(format!("no thread: {error}")))
+        spawned
+            .map(drop)
+            .map_err(|error| Refusal::Internal(format!("cannot start a thread: {error}")))
     }
 
     /// The run of that number.
@@ -225,14 +286,19 @@ impl Handler for Agent {
                 let start: Start = self.read(payload, |one: &Start| &one.token)?;
                 let wait = Duration::from_micros(start.in_us);
                 if wait > START_IN_MAX {
-                    return Err(Refusal::BadPayload("the start is too far away".to_owned()));
+                    return Err(Refusal::BadPayload(format!(
+                        "the start is more than {} s away",
+                        START_IN_MAX.as_secs()
+                    )));
                 }
                 self.current(start.run)?.control.start_at(now() + wait);
                 Ok(())
             }
             Kind::Command(STOP) => {
-                let stop: Poll = self.read(payload, |one: &Poll| &one.token)?;
-                self.current(stop.run)?.control.stop();
+                let stop: Stop = self.read(payload, |one: &Stop| &one.token)?;
+                let run = self.current(stop.run)?;
+                run.control.stop();
+                lock(&run.outbox).is_forgotten |= stop.forget;
                 Ok(())
             }
             Kind::Command(_) | Kind::Message(_) => Err(Refusal::Unknown),
@@ -241,45 +307,41 @@ impl Handler for Agent {
 }
 
 impl Current {
-    /// Whether another run may begin: all was reported and taken, or nobody takes it.
+    /// Whether another run may begin: all reports were fetched, or the lease has expired.
     fn is_over(&self) -> bool {
         let outbox = lock(&self.outbox);
-        outbox.is_complete && (outbox.bytes.is_empty() || self.is_left(&outbox))
-    }
-
-    fn is_left(&self, outbox: &Outbox) -> bool {
-        now().saturating_duration_since(outbox.asked) > LEASE
+        let is_taken = outbox.bytes.is_empty() || outbox.is_forgotten;
+        outbox.is_complete && (is_taken || is_left(&outbox))
     }
 
     fn report(&self, line: &Line) {
-        let mut outbox = lock(&self.outbox);
-        write(line, &mut outbox.bytes);
-        outbox.bytes.push(b'\n');
+        write_line(line, &mut lock(&self.outbox).bytes);
     }
 
-    /// Runs the threads of some places to their end.
+    /// Runs the threads of some places to their end; the CPU seconds of the measurement.
     fn carry_out(
         &self,
         options: &LoadOptions,
         places: std::ops::Range<usize>,
-    ) -> Result<(), LoadError> {
+    ) -> Result<f64, LoadError> {
         let (setup, protocol) = options.setup()?;
         let environment = Environment::here("io_uring");
         self.report(&Line::Prepared { protocol: protocol.to_owned(), environment });
+        if let Some(reason) = self.reason_to_stop() {
+            return Err(LoadError::Thread(reason));
+        }
         let setup = Arc::new(setup);
+        let own = places.len();
         let (sender, reports) = channel();
         let threads = threads::start(&setup, places, &self.control, &sender)?;
         drop(sender);
-        let mut meter = Meter::default();
-        let reason = self.pass_on(&reports, options, &mut meter);
+        let mut meter = CpuMeter::new();
+        let reason = self.pass_on(&reports, own, options, &mut meter);
         threads::join(threads)?;
         meter.end();
         match reason {
-            Some(reason) => Err(LoadError::Thread(reason.to_owned())),
-            None => {
-                self.report(&Line::Done { cpu_seconds: meter.seconds() });
-                Ok(())
-            }
+            Some(reason) => Err(LoadError::Thread(reason)),
+            None => Ok(meter.seconds()),
         }
     }
 
@@ -287,20 +349,30 @@ impl Current {
     fn pass_on(
         &self,
         reports: &Receiver<Report>,
+        own: usize,
         options: &LoadOptions,
-        meter: &mut Meter,
-    ) -> Option<&'static str> {
+        meter: &mut CpuMeter,
+    ) -> Option<String> {
         let mut reason = None;
+        let mut slices = Slices { own, open: BTreeMap::new() };
         loop {
             match reports.recv_timeout(LOOK) {
                 Ok(Report::Ready) => self.report(&Line::Ready),
                 Ok(Report::Slice(slice)) => {
-                    self.report(&Line::Slice(Box::new(SliceLine::of(&slice))));
+                    slices.add(*slice);
+                    while let Some(slice) = slices.take(OPEN_MAX) {
+                        self.report(&Line::Slice(Box::new(SliceLine::of(&slice))));
+                    }
                 }
                 Ok(Report::Ended(ended)) => self.report(&Line::Ended(EndedLine::of(&ended))),
                 // Agents have no agents.
                 Ok(Report::Agent(_) | Report::Lost(_)) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return reason,
+                Err(RecvTimeoutError::Disconnected) => {
+                    while let Some(slice) = slices.take(0) {
+                        self.report(&Line::Slice(Box::new(SliceLine::of(&slice))));
+                    }
+                    return reason;
+                }
             }
             if let Some(start) = self.control.start() {
                 let (from, now) = (start + options.warm_up, now());
@@ -318,14 +390,53 @@ impl Current {
         }
     }
 
-    fn reason_to_stop(&self) -> Option<&'static str> {
+    fn reason_to_stop(&self) -> Option<String> {
         let outbox = lock(&self.outbox);
-        if self.is_left(&outbox) {
-            return Some("its coordinator asked for nothing for 10 s");
+        if is_left(&outbox) {
+            let seconds = LEASE.as_secs();
+            return Some(format!("no request from the coordinator for {seconds} s"));
         }
         let is_full = outbox.bytes.len() > OUTBOX_MAX;
-        is_full.then_some("its coordinator takes reports more slowly than they come")
+        is_full.then(|| "the coordinator fetches reports too slowly".to_owned())
     }
+}
+
+/// Slices of threads that are added up, one for each interval, before they are sent.
+struct Slices {
+    /// Threads of this agent.
+    own: usize,
+    open: BTreeMap<u64, Slice>,
+}
+
+impl Slices {
+    fn add(&mut self, slice: Slice) {
+        match self.open.get_mut(&slice.number) {
+            Some(sum) => {
+                sum.add(&slice);
+                sum.threads += slice.threads;
+            }
+            None => {
+                self.open.insert(slice.number, slice);
+            }
+        }
+    }
+
+    /// The oldest one, if it is of all threads, or if more than so many are open.
+    fn take(&mut self, most: usize) -> Option<Slice> {
+        let is_many = self.open.len() > most;
+        let first = self.open.first_entry()?;
+        (is_many || first.get().threads >= self.own).then(|| first.remove())
+    }
+}
+
+/// Whether the coordinator has asked for nothing for too long.
+fn is_left(outbox: &Outbox) -> bool {
+    now().saturating_duration_since(outbox.asked) > LEASE
+}
+
+fn write_line(line: &Line, out: &mut VecDeque<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("memory takes it, and keys are texts");
+    out.push_back(b'\n');
 }
 
 fn write(value: &impl serde::Serialize, out: &mut Vec<u8>) {
@@ -333,6 +444,6 @@ fn write(value: &impl serde::Serialize, out: &mut Vec<u8>) {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic of another thread leaves nothing half done that matters here.
+    // The state stays consistent even if another thread panicked.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Blob;
+use super::plan::THREADS_MAX;
+use crate::client::tls_plan::Blob;
 use crate::load::environment::Environment;
 use crate::load::generator::Ended;
 use crate::load::histogram::{LatencyHistogram, Packed};
@@ -19,7 +20,7 @@ pub(super) const UPLOAD: u8 = 0x50;
 pub(super) const POLL: u8 = 0x51;
 /// When the first request is sent: [`Start`].
 pub(super) const START: u8 = 0x52;
-/// Nothing more is sent: [`Poll`].
+/// Nothing more is sent: [`Stop`].
 pub(super) const STOP: u8 = 0x53;
 
 /// Bytes of a part of a plan, so that it fits into a frame with what is around it.
@@ -32,6 +33,8 @@ pub(super) const PLAN_MAX: usize = 32 << 20;
 pub(super) const LINE_MAX: usize = 8 << 20;
 /// A count of a slice, at most: sums of many of them are still exact.
 pub(super) const COUNT_MAX: u64 = 1 << 44;
+/// The number of a slice, at most.
+const NUMBER_MAX: u64 = 1 << 32;
 /// Kinds of statuses in a slice, at most.
 const STATUSES_MAX: usize = 2_000;
 
@@ -41,6 +44,8 @@ pub(super) struct Upload {
     pub(super) token: String,
     /// The same for all parts of a plan.
     pub(super) upload: u64,
+    /// The number of the part, from 0.
+    pub(super) number: u32,
     pub(super) part: Blob,
     pub(super) is_last: bool,
 }
@@ -56,6 +61,15 @@ pub(super) struct Accepted {
 pub(super) struct Poll {
     pub(super) token: String,
     pub(super) run: u64,
+}
+
+/// Ends a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Stop {
+    pub(super) token: String,
+    pub(super) run: u64,
+    /// Its reports will not be asked for.
+    pub(super) forget: bool,
 }
 
 /// When a run starts.
@@ -117,7 +131,9 @@ impl EndedLine {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct SliceLine {
-    number: u64,
+    pub(super) number: u64,
+    /// Threads that it is of.
+    threads: usize,
     total: Option<Packed>,
     first_byte: Option<Packed>,
     lateness: Option<Packed>,
@@ -143,6 +159,7 @@ impl SliceLine {
         let Tally { sent, completed, errors, bytes_sent, bytes_received, connects } = slice.tally;
         Self {
             number: slice.number,
+            threads: slice.threads,
             total: pack(&slice.total),
             first_byte: pack(&slice.first_byte),
             lateness: pack(&slice.lateness),
@@ -170,12 +187,16 @@ impl SliceLine {
             counts.push(count);
             failures.insert(Failure::named(&name)?, Failures { count, example: cut(example) });
         }
+        if self.number > NUMBER_MAX || self.threads > THREADS_MAX {
+            return None;
+        }
         if self.statuses.len() > STATUSES_MAX || counts.into_iter().any(|one| one > COUNT_MAX) {
             return None;
         }
         let unpack = |packed: Option<Packed>| packed.map(|one| one.unpack()).unwrap_or_default();
         Some(Slice {
             number: self.number,
+            threads: self.threads,
             total: unpack(self.total),
             first_byte: unpack(self.first_byte),
             lateness: unpack(self.lateness),

@@ -20,7 +20,7 @@ mod tests;
 
 use std::fmt;
 
-use self::plan::TlsPlan;
+use crate::client::tls_plan::TlsPlan;
 use crate::client::{Target, Tls};
 
 /// Characters of a token, at least.
@@ -28,7 +28,7 @@ pub const TOKEN_MIN: usize = 16;
 /// Agents of one run, at most.
 pub const AGENTS_MAX: usize = 256;
 
-/// What a coordinator and its agents share, so that nobody else can let an agent send.
+/// The secret that a coordinator and its agents share: an agent refuses requests without it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 

@@ -3,97 +3,29 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::client::{ClientError, HttpProtocol, Tls};
+use crate::client::HttpProtocol;
+use crate::client::tls_plan::{Blob, TlsPlan};
 use crate::load::LoadError;
 use crate::load::options::LoadOptions;
 use crate::load::result::VERSION;
 use crate::load::schedule::Arrivals;
-use crate::net::tls::{ClientOptions, Policy, Roots, Version};
+use crate::load::target::LoadUrl;
 
 /// Threads of an agent, at most.
-const THREADS_MAX: usize = 1024;
+pub(super) const THREADS_MAX: usize = 1024;
 /// Connections of all agents, at most, and requests at a time on each.
-const CONNECTIONS_MAX: usize = 10_000_000;
+const CONNECTIONS_MAX: usize = 1_000_000;
 const STREAMS_MAX: usize = 100_000;
 /// An answer of TCP, at most.
 const ANSWER_MAX: usize = 1 << 30;
 /// The longest time of a run and of its waits.
 const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// How TLS is spoken with a server, as data.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TlsPlan {
-    /// Issuers that are trusted, in PEM; `None`: those of the system.
-    pub ca: Option<Blob>,
-    /// Issuers and names are not verified.
-    pub is_insecure: bool,
-    /// The name that the server has to show, in place of that of the URL.
-    pub server_name: Option<String>,
-    /// The certificate of the client and its key, in PEM.
-    pub identity: Option<(Blob, Blob)>,
-    /// Certificates or keys that the server may have.
-    pub pins: Vec<String>,
-    /// Only TLS 1.3 is spoken.
-    pub is_tls13: bool,
-}
-
-impl TlsPlan {
-    /// TLS as it says.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn tls(&self) -> Result<Tls, ClientError> {
-        let roots = match &self.ca {
-            _ if self.is_insecure => Roots::Nobody,
-            Some(pem) => Roots::Given(pem.0.clone()),
-            None => Roots::System,
-        };
-        let min_version = if self.is_tls13 { Version::Tls13 } else { Version::Tls12 };
-        let pins = self.pins.iter().map(|pin| pin.parse()).collect::<Result<_, _>>();
-        let pins = pins.map_err(|error: crate::net::tls::PinError| ClientError::TlsOptions {
-            reason: error.to_string(),
-        })?;
-        let tls = Tls::new(ClientOptions {
-            policy: Policy { min_version, ..Policy::default() },
-            roots,
-            pins,
-            identity: self.identity.clone().map(|(cert, key)| (cert.0, key.0)),
-            ..ClientOptions::default()
-        })?;
-        match &self.server_name {
-            Some(name) => tls.with_server_name(name),
-            None => Ok(tls),
-        }
-    }
-}
-
-/// Bytes that JSON has as base64.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Blob(pub Vec<u8>);
-
-impl std::fmt::Debug for Blob {
-    /// Without the bytes: they may be a key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Blob({} bytes)", self.0.len())
-    }
-}
-
-impl Serialize for Blob {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Blob {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
+/// The longest time of a connect, for which an agent cannot be stopped.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(60);
+/// Bytes that are sent, at most.
+const SIZE_MAX: usize = 32 << 20;
 
 /// Which version of HTTP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,8 +112,12 @@ impl Plan {
     pub(super) fn options(self) -> Result<LoadOptions, LoadError> {
         self.check()?;
         let urls = self.targets.iter().map(|(url, weight)| {
-            let parsed = url.parse().map_err(|error| wrong(format!("{url}: {error}")));
-            Ok((parsed?, *weight))
+            let parsed: LoadUrl = url.parse().map_err(|error| wrong(format!("{url}: {error}")))?;
+            if parsed.target.host().is_none() {
+                let text = format!("{url}: agents load servers by TCP and UDP, no Unix sockets");
+                return Err(wrong(text));
+            }
+            Ok((parsed, *weight))
         });
         let tls = self.tls.as_ref().map(TlsPlan::tls).transpose().map_err(LoadError::Client)?;
         Ok(LoadOptions {
@@ -218,23 +154,56 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), LoadError> {
-        if self.version != VERSION {
-            return Err(wrong(format!(
-                "the coordinator has version {} of loads, this agent has {VERSION}: run the same \
-                 ringway on both",
-                self.version
-            )));
+        PlanHead { version: self.version }.check()?;
+        let bounds = [
+            ("threads", self.own, THREADS_MAX.min(self.threads)),
+            ("threads of all agents", self.threads, THREADS_MAX * super::AGENTS_MAX),
+            ("the first thread", self.first, self.threads.saturating_sub(self.own)),
+            ("connections", self.connections, CONNECTIONS_MAX),
+            ("streams", self.streams, STREAMS_MAX),
+            ("size", self.size, SIZE_MAX),
+            ("answer size", self.answer_size.unwrap_or(0), ANSWER_MAX),
+        ];
+        for (name, number, most) in bounds {
+            if number > most {
+                return Err(wrong(format!("{name}: {number} exceeds the limit of agents, {most}")));
+            }
         }
-        let times = [self.think, self.warm_up, self.timeout, self.connect_timeout, self.interval];
-        let fits = self.own <= THREADS_MAX
-            && self.first.checked_add(self.own).is_some_and(|end| end <= self.threads)
-            && self.threads <= THREADS_MAX * super::AGENTS_MAX
-            && self.connections <= CONNECTIONS_MAX
-            && self.streams <= STREAMS_MAX
-            && self.size <= ANSWER_MAX
-            && self.answer_size.is_none_or(|size| size <= ANSWER_MAX)
-            && times.into_iter().chain(self.duration).all(|time| time <= TIME_MAX);
-        if fits { Ok(()) } else { Err(wrong("a number of it is beyond its limit".to_owned())) }
+        let waits = [("think", self.think), ("warm-up", self.warm_up), ("timeout", self.timeout)];
+        let times = waits.into_iter().chain([("interval", self.interval)]);
+        let times = times.chain(self.duration.map(|time| ("duration", time)));
+        let times = times.map(|(name, time)| (name, time, TIME_MAX));
+        for (name, time, most) in
+            times.chain([("connect timeout", self.connect_timeout, CONNECT_TIME_MAX)])
+        {
+            if time > most {
+                let (time, most) = (time.as_secs(), most.as_secs());
+                return Err(wrong(format!(
+                    "{name}: {time} s exceeds the limit of agents, {most} s"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What every version has of a plan.
+#[derive(Deserialize)]
+pub(super) struct PlanHead {
+    version: u32,
+}
+
+impl PlanHead {
+    /// Checks that plans of that version are understood.
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        if self.version == VERSION {
+            return Ok(());
+        }
+        Err(wrong(format!(
+            "the coordinator has version {} of loads, this agent has {VERSION}: run the same \
+             ringway on both",
+            self.version
+        )))
     }
 }
 

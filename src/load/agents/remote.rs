@@ -7,10 +7,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::message::{
-    Accepted, LINE_MAX, Line, PART_MAX, PLAN_MAX, POLL, Poll, START, STOP, Start, UPLOAD, Upload,
+    Accepted, LINE_MAX, Line, PART_MAX, PLAN_MAX, POLL, Poll, START, STOP, SliceLine, Start, Stop,
+    UPLOAD, Upload,
 };
-use super::plan::{Blob, Plan};
+use super::plan::Plan;
 use super::{AGENTS_MAX, Agents};
+use crate::client::tls_plan::Blob;
 use crate::client::{ClientError, ConnectOptions, Frame, FrameOptions, Target};
 use crate::load::LoadError;
 use crate::load::environment::Environment;
@@ -29,6 +31,10 @@ const START_AFTER: Duration = Duration::from_millis(500);
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// How often an agent is asked for reports, before and after the start.
 const POLL_EVERY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// How long the end of a run may take after its last answer.
+const END_TIME: Duration = Duration::from_secs(10);
+/// Slices beyond those of the time that has gone by.
+const SLICES_SPARE: u64 = 64;
 /// Round trips of which the shortest tells how far away an agent is.
 const PINGS: usize = 8;
 
@@ -109,7 +115,7 @@ impl From<ClientError> for Fault {
 }
 
 fn broken() -> Fault {
-    Fault::Reason("what it says is not what agents of this version say".to_owned())
+    Fault::Reason("unexpected response: run the same version of ringway on both".to_owned())
 }
 
 struct Remote {
@@ -120,15 +126,24 @@ struct Remote {
     control: Arc<Control>,
     /// The shortest round trip.
     round_trip: Duration,
-    /// What came of lines, without those that were read.
+    /// What came of lines, and how much of it was read.
     text: Vec<u8>,
+    read: usize,
     protocol: String,
     environment: Environment,
     /// Threads that have not ended.
     threads: usize,
     threads_max: usize,
+    /// Threads that are not ready.
+    ready: usize,
+    /// Slices that came.
+    slices: u64,
+    /// How long an answer may take, and the time of an interval.
+    timeout: Duration,
+    interval: Duration,
     has_started: bool,
-    has_stopped: bool,
+    /// When the agent was told to stop.
+    stopped: Option<Instant>,
 }
 
 impl Remote {
@@ -154,16 +169,27 @@ impl Remote {
             control: Arc::clone(control),
             round_trip,
             text: Vec::new(),
+            read: 0,
             protocol: String::new(),
             environment: Environment::default(),
             threads: options.threads,
             threads_max: options.threads,
+            ready: options.threads,
+            slices: 0,
+            timeout: options.timeout,
+            interval: options.interval,
             has_started: false,
-            has_stopped: false,
+            stopped: None,
         };
         remote.upload(&Plan::of(options, number, agents.load_tls.as_ref()))?;
-        remote.await_prepared(now() + options.connect_timeout * 2 + ANSWER_TIME)?;
-        Ok(remote)
+        let until = now() + options.connect_timeout * 2 + ANSWER_TIME;
+        match remote.await_prepared(until) {
+            Ok(()) => Ok(remote),
+            Err(fault) => {
+                remote.forget();
+                Err(fault)
+            }
+        }
     }
 
     fn call(&mut self, command: u8, request: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {
@@ -183,7 +209,9 @@ impl Remote {
         let mut answer = Vec::new();
         for (number, part) in parts.enumerate() {
             let (token, part) = (self.token.clone(), Blob(part.to_vec()));
-            answer = self.call(UPLOAD, &Upload { token, upload, part, is_last: number == last })?;
+            let is_last = number == last;
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            answer = self.call(UPLOAD, &Upload { token, upload, number, part, is_last })?;
         }
         let accepted: Accepted = serde_json::from_slice(&answer).map_err(|_| broken())?;
         self.run = accepted.run;
@@ -212,7 +240,10 @@ impl Remote {
                 }
             }
         }
-        Err(Fault::Reason("it was not ready in time".to_owned()))
+        Err(Fault::Reason(match self.control.is_stopped() {
+            true => "stopped before it was ready".to_owned(),
+            false => "it was not ready in time".to_owned(),
+        }))
     }
 
     /// Asks for reports; how many bytes came.
@@ -227,16 +258,20 @@ impl Remote {
     }
 
     fn next_line(&mut self) -> Option<Result<Line, Fault>> {
-        let end = memchr::memchr(b'\n', &self.text)?;
-        let line = serde_json::from_slice(&self.text[..end]).map_err(|_| broken());
-        self.text.drain(..=end);
+        let Some(length) = memchr::memchr(b'\n', &self.text[self.read..]) else {
+            self.text.drain(..std::mem::take(&mut self.read));
+            return None;
+        };
+        let end = self.read + length;
+        let line = serde_json::from_slice(&self.text[self.read..end]).map_err(|_| broken());
+        self.read = end + 1;
         Some(line)
     }
 
     /// Passes reports on until the agent has no more, or is lost.
     fn run(mut self, reports: &Sender<Report>) {
         if let Err(fault) = self.pass_on(reports) {
-            self.stop();
+            self.forget();
             let _told = reports.send(Report::Lost(fault.of(&self.target)));
             for _ in 0..self.threads {
                 let _told = reports.send(Report::Ended(Ended::default()));
@@ -265,7 +300,10 @@ impl Remote {
         let Some(start) = self.control.start().filter(|_| !self.has_started) else { return Ok(()) };
         // The order takes half a round trip.
         let wait = start.checked_duration_since(now() + self.round_trip / 2).ok_or_else(|| {
-            Fault::Reason("it is too far away to be told in time when to start".to_owned())
+            Fault::Reason(
+                "the round trip is too long: the order to start would arrive after the start"
+                    .to_owned(),
+            )
         })?;
         let in_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         self.call(START, &Start { token: self.token.clone(), run: self.run, in_us })?;
@@ -274,22 +312,51 @@ impl Remote {
     }
 
     fn stop_if_told(&mut self) -> Result<(), Fault> {
-        if self.control.is_stopped() && !self.has_stopped {
-            self.has_stopped = true;
-            self.call(STOP, &Poll { token: self.token.clone(), run: self.run })?;
+        match self.stopped {
+            None if self.control.is_stopped() => {
+                self.stopped = Some(now());
+                self.call(STOP, &self.order_to_stop(false))?;
+                Ok(())
+            }
+            // It waits for answers as long as they may take, and ends.
+            Some(stopped) if now() > stopped + self.timeout + END_TIME => {
+                Err(Fault::Reason("it does not end its run".to_owned()))
+            }
+            None | Some(_) => Ok(()),
         }
-        Ok(())
     }
 
-    /// Stops the run of an agent, if it can be told.
-    fn stop(&mut self) {
-        let _told = self.call(STOP, &Poll { token: self.token.clone(), run: self.run });
+    fn order_to_stop(&self, forget: bool) -> Stop {
+        Stop { token: self.token.clone(), run: self.run, forget }
+    }
+
+    /// Stops the run of an agent that is not asked for reports any more, if it can be told.
+    fn forget(&mut self) {
+        let _told = self.call(STOP, &self.order_to_stop(true));
+    }
+
+    /// Checks that a slice may come: one for each interval, and those of threads that lag.
+    fn check_slice(&mut self, slice: &SliceLine) -> Result<(), Fault> {
+        let start = self.control.start().ok_or_else(broken)?;
+        let elapsed = now().saturating_duration_since(start).as_secs_f64();
+        let intervals = elapsed / self.interval.as_secs_f64().max(1e-3);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let most = intervals as u64 + SLICES_SPARE;
+        self.slices += 1;
+        let most_slices = most.saturating_mul(1 + self.threads_max as u64);
+        if slice.number > most || self.slices > most_slices { Err(broken()) } else { Ok(()) }
     }
 
     fn take(&mut self, line: Line, reports: &Sender<Report>) -> Result<ControlFlow<()>, Fault> {
         let report = match line {
-            Line::Ready => Report::Ready,
-            Line::Slice(slice) => Report::Slice(Box::new(slice.slice().ok_or_else(broken)?)),
+            Line::Ready => {
+                self.ready = self.ready.checked_sub(1).ok_or_else(broken)?;
+                Report::Ready
+            }
+            Line::Slice(slice) => {
+                self.check_slice(&slice)?;
+                Report::Slice(Box::new(slice.slice().ok_or_else(broken)?))
+            }
             Line::Ended(ended) => {
                 self.threads = self.threads.checked_sub(1).ok_or_else(broken)?;
                 Report::Ended(ended.ended())

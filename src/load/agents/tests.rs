@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::agent::{Agent, Notice};
 use super::message::{
-    COUNT_MAX, EndedLine, Line, PLAN_MAX, POLL, Poll, START, STOP, SliceLine, Start, UPLOAD, Upload,
+    COUNT_MAX, EndedLine, Line, PLAN_MAX, POLL, Poll, START, STOP, SliceLine, Start, Stop, UPLOAD,
+    Upload,
 };
-use super::plan::{Blob, Plan, TlsPlan};
+use super::plan::Plan;
 use super::{Agents, TOKEN_MIN, Token};
+use crate::client::tls_plan::{Blob, TlsPlan};
 use crate::load::generator::Ended;
 use crate::load::options::LoadOptions;
 use crate::load::recorder::{EXAMPLE_MAX, Failure, Slice};
@@ -73,7 +75,9 @@ fn a_plan_beyond_limits_is_refused() {
         ("own", "7"),
         ("first", "18446744073709551615"),
         ("threads", "1000000"),
-        ("connections", "100000000"),
+        ("connections", "1000001"),
+        ("connect_timeout", r#"{"secs": 61, "nanos": 0}"#),
+        ("targets", r#"[["tcp://unix:/run/x.sock", 1]]"#),
         ("streams", "1000000"),
         ("size", "10000000000"),
         ("answer_size", "10000000000"),
@@ -110,6 +114,8 @@ fn a_slice_that_no_agent_writes_is_refused_or_cut() {
     let read = |text: &str| serde_json::from_str::<SliceLine>(text).unwrap().slice();
     assert!(read(&format!(r#"{{"sent": {}}}"#, COUNT_MAX + 1)).is_none());
     assert!(read(r#"{"failures": [["nonsense", 1, ""]]}"#).is_none());
+    assert!(read(r#"{"number": 18446744073709551615}"#).is_none());
+    assert!(read(r#"{"threads": 5000}"#).is_none());
     let statuses: Vec<_> = (0..3000).map(|status| format!("\"{status}\": 1")).collect();
     assert!(read(&format!(r#"{{"statuses": {{{}}}}}"#, statuses.join(","))).is_none());
     let long = "é".repeat(EXAMPLE_MAX);
@@ -149,8 +155,9 @@ fn ask(
     agent.handle(&request, &mut answer).map(|()| answer)
 }
 
-fn upload(token: &str, upload: u64, part: &[u8], is_last: bool) -> Upload {
-    Upload { token: token.to_owned(), upload, part: Blob(part.to_vec()), is_last }
+/// A part of a plan, by the upload and the number of the part.
+fn upload(token: &str, (upload, number): (u64, u32), part: &[u8], is_last: bool) -> Upload {
+    Upload { token: token.to_owned(), upload, number, part: Blob(part.to_vec()), is_last }
 }
 
 #[test]
@@ -161,33 +168,41 @@ fn an_agent_refuses_what_it_does_not_know() {
         let error = agent.handle(&request, &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     };
-    refused(UPLOAD, b"", "not JSON");
+    refused(UPLOAD, b"", "invalid request");
     refused(0x60, b"{}", "unknown");
     for command in [POLL, STOP] {
-        refused(command, br#"{"token": "0123456789abcdee", "run": 1}"#, "token");
-        refused(command, br#"{"token": "0123456789abcdef", "run": 1}"#, "no such run");
+        let wrong = br#"{"token": "0123456789abcdee", "run": 1, "forget": true}"#;
+        refused(command, wrong, "token");
+        let right = br#"{"token": "0123456789abcdef", "run": 1, "forget": true}"#;
+        refused(command, right, "no such run");
     }
     let far = Start { token: TOKEN.to_owned(), run: 1, in_us: u64::MAX };
-    assert!(ask(&mut agent, START, &far).unwrap_err().to_string().contains("too far"));
-    let error = ask(&mut agent, UPLOAD, &upload("wrong token, 16 c", 1, b"", true)).unwrap_err();
+    assert!(ask(&mut agent, START, &far).unwrap_err().to_string().contains("more than 60 s away"));
+    let error =
+        ask(&mut agent, UPLOAD, &upload("wrong token, 16 c", (1, 0), b"", true)).unwrap_err();
     assert!(error.to_string().contains("token"), "{error}");
-    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, 1, b"{}", true)).unwrap_err();
+    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 0), b"{}", true)).unwrap_err();
     assert!(error.to_string().contains("cannot be read"), "{error}");
     let seen: Vec<_> = notices.try_iter().collect();
-    assert_eq!(seen, [Notice::WrongToken, Notice::WrongToken, Notice::WrongToken]);
+    // A flood of them is told once a second.
+    assert_eq!(seen, [Notice::WrongToken(1)]);
 }
 
 #[test]
 fn an_upload_takes_no_more_memory_than_its_limit() {
     let (mut agent, _notices) = agent();
     let part = vec![b' '; 1 << 20];
-    for _ in 0..PLAN_MAX >> 20 {
-        ask(&mut agent, UPLOAD, &upload(TOKEN, 1, &part, false)).unwrap();
+    for number in 0..32 {
+        ask(&mut agent, UPLOAD, &upload(TOKEN, (1, number), &part, false)).unwrap();
     }
-    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, 1, b" ", false)).unwrap_err();
+    assert_eq!(PLAN_MAX, 32 << 20);
+    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 32), b" ", false)).unwrap_err();
     assert!(error.to_string().contains("at most 32 MiB"), "{error}");
     // Another upload begins anew.
-    ask(&mut agent, UPLOAD, &upload(TOKEN, 2, &part, false)).unwrap();
+    ask(&mut agent, UPLOAD, &upload(TOKEN, (2, 0), &part, false)).unwrap();
+    // The first coordinator is told that another one came.
+    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 33), b" ", false)).unwrap_err();
+    assert!(error.to_string().contains("another coordinator"), "{error}");
 }
 
 #[test]
@@ -197,18 +212,39 @@ fn a_run_that_cannot_begin_says_why_and_makes_room_for_another() {
     let plan = serde_json::to_vec(&Plan::of(&options, 0, None)).unwrap();
     for number in 1..=2 {
         let (one, other) = plan.split_at(50);
-        ask(&mut agent, UPLOAD, &upload(TOKEN, number, one, false)).unwrap();
-        let answer = ask(&mut agent, UPLOAD, &upload(TOKEN, number, other, true)).unwrap();
+        ask(&mut agent, UPLOAD, &upload(TOKEN, (number, 0), one, false)).unwrap();
+        let answer = ask(&mut agent, UPLOAD, &upload(TOKEN, (number, 1), other, true)).unwrap();
         assert_eq!(answer, format!(r#"{{"run":{number}}}"#).into_bytes());
         assert!(matches!(notices.recv().unwrap(), Notice::Accepted { connections: 7, .. }));
         let Notice::Ended(Some(reason)) = notices.recv().unwrap() else { panic!("it has ended") };
         assert!(reason.contains("one request at a time"), "{reason}");
         // As long as that was not asked for, nobody else gets the agent.
-        let busy = ask(&mut agent, UPLOAD, &upload(TOKEN, 9, one, false)).unwrap_err();
+        let busy = ask(&mut agent, UPLOAD, &upload(TOKEN, (9, 0), one, false)).unwrap_err();
         assert!(busy.to_string().contains("another run"), "{busy}");
         let poll = Poll { token: TOKEN.to_owned(), run: number };
         let lines = ask(&mut agent, POLL, &poll).unwrap();
         let line = serde_json::from_slice(lines.trim_ascii_end()).unwrap();
         assert!(matches!(line, Line::Failed { reason } if reason.contains("one request")));
     }
+}
+
+#[test]
+fn a_forgotten_run_makes_room_though_its_reports_were_not_taken() {
+    let (mut agent, notices) = agent();
+    let options = LoadOptions { streams: 2, ..options() };
+    let plan = serde_json::to_vec(&Plan::of(&options, 0, None)).unwrap();
+    ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 0), &plan, true)).unwrap();
+    assert!(matches!(notices.recv().unwrap(), Notice::Accepted { .. }));
+    assert!(matches!(notices.recv().unwrap(), Notice::Ended(Some(_))));
+    let stop = Stop { token: TOKEN.to_owned(), run: 1, forget: true };
+    ask(&mut agent, STOP, &stop).unwrap();
+    ask(&mut agent, UPLOAD, &upload(TOKEN, (2, 0), &plan, true)).unwrap();
+}
+
+#[test]
+fn a_plan_of_another_version_is_told_so() {
+    let (mut agent, _notices) = agent();
+    let plan = br#"{"version": 99}"#;
+    let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 0), plan, true)).unwrap_err();
+    assert!(error.to_string().contains("run the same ringway on both"), "{error}");
 }

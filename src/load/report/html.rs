@@ -1,7 +1,7 @@
 //! A result as one page that needs nothing else: no script, no file, no network.
 
 use super::style::{Key, Page};
-use super::text::{cells, describe_load};
+use super::text::{COLUMNS, cells, describe_load};
 use super::{format, page_charts as charts};
 use crate::load::result::RunResult;
 use crate::load::slo::Purpose;
@@ -104,8 +104,7 @@ fn verdict(result: &RunResult, page: &mut Page) {
 fn percentiles(result: &RunResult, page: &mut Page) {
     page.element("h2", "", "Percentiles");
     let mut head = vec![""];
-    let names = ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
-    let mut rows: Vec<Vec<String>> = names.iter().map(|name| vec![(*name).to_owned()]).collect();
+    let mut rows: Vec<Vec<String>> = COLUMNS.iter().map(|name| vec![(*name).to_owned()]).collect();
     for (name, packed) in result.latency.named() {
         head.push(name);
         for (row, cell) in rows.iter_mut().zip(cells(packed.summary())) {

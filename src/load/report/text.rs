@@ -11,7 +11,9 @@ use crate::load::warnings::warnings;
 const STRING_MAX: usize = 200;
 /// Lines of targets, errors, statuses, steps.
 const LINES_MAX: usize = 20;
-const COLUMNS: [&str; 8] = ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
+/// The columns of [`cells`].
+pub(crate) const COLUMNS: [&str; 8] =
+    ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
 
 /// The final table. Warnings come first.
 #[must_use]
@@ -109,7 +111,7 @@ fn latencies(result: &RunResult, text: &mut String) {
     text.push('\n');
 }
 
-/// The columns of a histogram.
+/// The figures of a histogram, in the order of [`COLUMNS`].
 pub(crate) fn cells(summary: &Summary) -> [String; 8] {
     let values = [
         summary.mean,

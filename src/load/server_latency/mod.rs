@@ -1,7 +1,7 @@
 //! The latency report of a running server, made of the histograms that its admin interface shows.
 //!
 //! A server counts since its start. So that a report is of some time of its own, the histograms
-//! are read again and again, and what was counted before is taken away.
+//! are read again and again, and earlier counts are subtracted.
 //!
 //! | module | what it is |
 //! |---|---|

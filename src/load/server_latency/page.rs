@@ -8,7 +8,7 @@ use crate::load::report::html::{NUMBERS, cut, keys};
 use crate::load::report::page_charts::{curve_of, over_time};
 use crate::load::report::style::Page;
 use crate::load::report::svg::{Axis, Chart};
-use crate::load::report::text::cells;
+use crate::load::report::text::{COLUMNS, cells};
 
 /// Rows of a table.
 const ROWS_MAX: usize = 200;
@@ -52,7 +52,7 @@ pub fn render(report: &ServerLatency) -> String {
 }
 
 /// What is said where nothing was answered.
-pub(super) const NOTHING: &str = "No request came to its end in this time.";
+pub(super) const NOTHING: &str = "No requests completed in this period.";
 const ABOUT: &str = "Of a route: from the head of a request to the end of its answer. Of an \
     upstream: queue is the wait for a connection, connect the making of one, first byte the time \
     from the last try to the head of the answer, total that from the head of the request to the \
@@ -62,8 +62,12 @@ const ABOUT: &str = "Of a route: from the head of a request to the end of its an
 /// Since when, and until when.
 pub(super) fn introduction(report: &ServerLatency) -> String {
     let (tool, date) = (cut(&report.tool), cut(&report.date));
+    let failures = match report.failures {
+        0 => String::new(),
+        count => format!(" The server could not be read {count} times meanwhile."),
+    };
     match report.seconds {
-        Some(seconds) => format!("{tool}: {} up to {date}.", format::seconds(seconds)),
+        Some(seconds) => format!("{tool}: {} up to {date}.{failures}", format::seconds(seconds)),
         None => format!("{tool}: since the start of the server, up to {date}."),
     }
 }
@@ -138,8 +142,7 @@ fn table(page: &mut Page, title: &str, columns: &[&str; 2], series: &[(&Name, &S
         return;
     }
     page.element("h2", "", title);
-    let head = ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
-    let head: Vec<&str> = columns.iter().chain(&head).copied().collect();
+    let head: Vec<&str> = columns.iter().chain(&COLUMNS).copied().collect();
     let rows = series.iter().take(ROWS_MAX).map(|(name, steps)| {
         let [first, second] = match name {
             Name::Route { listener, route } => [listener, route],

@@ -34,6 +34,8 @@ pub struct ServerLatency {
     pub series: BTreeMap<Name, Steps>,
     /// All routes together, in order of time.
     pub intervals: Vec<Interval>,
+    /// How often the server could not be read meanwhile.
+    pub failures: u32,
 }
 
 impl ServerLatency {
@@ -43,7 +45,7 @@ impl ServerLatency {
         let mut series = snapshot.series;
         series.retain(|_, steps| steps.count() > 0);
         let (url, tool) = (url.to_owned(), snapshot.tool);
-        Self { url, tool, date, seconds: None, series, intervals: Vec::new() }
+        Self { url, tool, date, seconds: None, series, intervals: Vec::new(), failures: 0 }
     }
 
     /// Those of routes, with the most requests first.
@@ -92,6 +94,7 @@ impl ServerLatency {
             tool: &self.tool,
             date: &self.date,
             seconds: self.seconds,
+            failures: self.failures,
             routes: all(self.routes()),
             upstreams: all(self.upstreams()),
             intervals: &self.intervals,
@@ -107,6 +110,7 @@ struct WrittenReport<'a> {
     tool: &'a str,
     date: &'a str,
     seconds: Option<f64>,
+    failures: u32,
     routes: Vec<Written>,
     upstreams: Vec<Written>,
     intervals: &'a [Interval],
@@ -134,10 +138,11 @@ pub fn date() -> String {
     Rfc3339(Duration::from_secs(unix_time().as_secs())).to_string()
 }
 
-/// Takes snapshots again and again, an interval apart, for some time or until it is stopped.
+/// Takes snapshots again and again, an interval apart, for some time or until it is stopped. A
+/// snapshot that cannot be had is left out: the next one has what came meanwhile.
 ///
 /// # Errors
-/// A snapshot could not be had.
+/// The first snapshot could not be had, or no other.
 pub fn watch<E>(
     url: &str,
     (time, interval): (Duration, Duration),
@@ -148,33 +153,55 @@ pub fn watch<E>(
     let elapsed = || now().saturating_duration_since(began);
     let mut recorder = LatencyRecorder::new(fetch()?);
     let mut due = interval.min(time);
+    let mut last_error = None;
     loop {
         while elapsed() < due && !stopper.is_stopped() {
             stopper.rest(due.saturating_sub(elapsed()).min(LOOK));
         }
-        recorder.add(fetch()?, elapsed());
-        if due >= time || stopper.is_stopped() {
-            return Ok(recorder.finish(url, date()));
+        match fetch() {
+            Ok(snapshot) => recorder.add(snapshot, elapsed()),
+            Err(error) => {
+                recorder.failures += 1;
+                last_error = Some(error);
+            }
         }
-        due = (due + interval).min(time);
+        if due >= time || elapsed() >= time || stopper.is_stopped() {
+            return match last_error {
+                Some(error) if recorder.intervals.is_empty() => Err(error),
+                _ => Ok(recorder.finish(url, date())),
+            };
+        }
+        // A slow server is not asked more often than it answers.
+        while due <= elapsed() {
+            due += interval;
+        }
+        due = due.min(time);
     }
 }
 
 /// Takes snapshots of a server for some time.
 #[derive(Debug)]
 pub struct LatencyRecorder {
-    first: Snapshot,
     last: Snapshot,
+    /// What came since the first snapshot.
+    sum: BTreeMap<Name, Steps>,
     at: Duration,
     intervals: Vec<Interval>,
+    /// Snapshots that could not be had.
+    failures: u32,
 }
 
 impl LatencyRecorder {
     /// Begins with a first snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        let last = first.clone();
-        Self { first, last, at: Duration::ZERO, intervals: Vec::new() }
+        Self {
+            last: first,
+            sum: BTreeMap::new(),
+            at: Duration::ZERO,
+            intervals: Vec::new(),
+            failures: 0,
+        }
     }
 
     /// Another snapshot, so long after the first one.
@@ -184,6 +211,7 @@ impl LatencyRecorder {
             if matches!(name, Name::Route { .. }) {
                 came.add(&steps);
             }
+            self.sum.entry(name).or_default().add(&steps);
         }
         let (start, seconds) =
             (self.at.as_secs_f64(), at.saturating_sub(self.at).as_secs_f64().max(1e-3));
@@ -211,8 +239,9 @@ impl LatencyRecorder {
             tool: self.last.tool.clone(),
             date,
             seconds: Some(self.at.as_secs_f64()),
-            series: self.last.since(&self.first),
+            series: self.sum,
             intervals: self.intervals,
+            failures: self.failures,
         }
     }
 }

@@ -48,18 +48,18 @@ impl Steps {
         self.sum_us += other.sum_us;
     }
 
-    /// What came since an earlier time. If there is less of something than there was, the server
-    /// has begun anew, and all came since then.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
+    /// Whether there is less of something than there was earlier.
+    fn runs_backwards(&self, before: &Self) -> bool {
         let is_less =
             |(most, count): (&u64, &u64)| self.counts.get(most).is_none_or(|own| own < count);
-        if before.counts.iter().any(is_less) {
-            return self.clone();
-        }
+        before.counts.iter().any(is_less)
+    }
+
+    /// What came since an earlier time, of which there is nothing less.
+    fn since(&self, before: &Self) -> Self {
         let mut counts = self.counts.clone();
         for (most, count) in &before.counts {
-            counts.entry(*most).and_modify(|own| *own -= count);
+            counts.entry(*most).and_modify(|own| *own = own.saturating_sub(*count));
         }
         counts.retain(|_, count| *count > 0);
         Self { counts, sum_us: (self.sum_us - before.sum_us).max(0.0) }
@@ -120,13 +120,12 @@ impl Snapshot {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &[u8]) -> Result<Self, SnapshotError> {
-        let answer: Answer = serde_json::from_slice(text).map_err(|error| {
-            SnapshotError(format!("it is no /latency/histograms of ringway: {error}"))
-        })?;
+        let answer: Answer = serde_json::from_slice(text)
+            .map_err(|error| SnapshotError(format!("not a response with histograms: {error}")))?;
         if answer.version > VERSION {
             return Err(SnapshotError(format!(
-                "the server ({}) has version {} of it, this ringway reads up to {VERSION}: use \
-                 the ringway that serves",
+                "the server ({}) writes format {}, this program reads up to {VERSION}: run \
+                 `ringway report` of the version of the server",
                 answer.tool.chars().take(80).collect::<String>(),
                 answer.version
             )));
@@ -152,12 +151,19 @@ impl Snapshot {
         Ok(Self { tool: answer.tool, series })
     }
 
-    /// What came since an earlier one.
+    /// What came since an earlier one. If there is less of anything than there was, the server
+    /// was restarted, and all came since then.
     #[must_use]
     pub fn since(&self, before: &Self) -> BTreeMap<Name, Steps> {
-        let each = self.series.iter().map(|(name, steps)| {
-            let came = before.series.get(name).map(|before| steps.since(before));
-            (name.clone(), came.unwrap_or_else(|| steps.clone()))
+        let paired = || {
+            let known = |name| before.series.get(name);
+            self.series.iter().map(move |(name, steps)| (name, steps, known(name)))
+        };
+        let is_restarted = paired()
+            .any(|(_, steps, before)| before.is_some_and(|before| steps.runs_backwards(before)));
+        let each = paired().map(|(name, steps, before)| {
+            let before = before.filter(|_| !is_restarted);
+            (name.clone(), before.map_or_else(|| steps.clone(), |before| steps.since(before)))
         });
         each.filter(|(_, steps)| steps.count() > 0).collect()
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::report::{LatencyRecorder, ServerLatency};
+use super::report::{LatencyRecorder, ServerLatency, watch};
 use super::snapshot::Snapshot;
 use super::{Name, page, text};
 use crate::load::report::style::checks::{assert_balanced, assert_self_contained};
+use crate::load::run::Stopper;
 
 /// A snapshot of one route and one upstream with these steps.
 fn snapshot(route: &str, total: &str) -> Snapshot {
@@ -34,17 +35,22 @@ fn what_came_is_the_difference() {
     let (p50, max) = (histogram.quantile_us(0.5), histogram.summary().max);
     // Each is the bound of its step, to the three digits of the histogram.
     assert!((p50 - 100.0).abs() < 0.2 && (max - 300.0).abs() < 0.5, "{p50} {max}");
-    // A server that has begun anew counts from 0 again.
+    // A server that was restarted counts from 0 again.
     let anew = snapshot("[[99, 3]]", "[[5, 9]]");
     assert_eq!(anew.since(&after)[&route()].count(), 3);
+    // Then nothing is subtracted of any series.
+    let upstream =
+        |phase: &str| Name::Upstream { upstream: "u".to_owned(), phase: phase.to_owned() };
+    assert_eq!(anew.since(&after)[&upstream("total")].count(), 9);
+    assert_eq!(anew.since(&after)[&upstream("queue")].count(), 1);
     assert_eq!(after.since(&after).len(), 0);
 }
 
 #[test]
 fn answers_that_no_server_gives_are_refused() {
     let refused = |text: &str| Snapshot::parse(text.as_bytes()).unwrap_err().to_string();
-    assert!(refused("{").contains("no /latency/histograms"));
-    assert!(refused(r#"{"routes": []}"#).contains("no /latency/histograms"));
+    assert!(refused("{").contains("not a response with histograms"));
+    assert!(refused(r#"{"routes": []}"#).contains("not a response with histograms"));
     let head = r#"{"version": 1, "tool": "x", "upstreams": [], "routes": "#;
     let route = |steps: &str, sum: &str| {
         format!(r#"{head}[{{"listener": "l", "route": "r", "sum_us": {sum}, "steps": {steps}}}]}}"#)
@@ -59,7 +65,7 @@ fn answers_that_no_server_gives_are_refused() {
         assert!(refused(&bad).contains("l r is damaged"), "{}", &bad[..60]);
     }
     let newer = r#"{"version": 2, "tool": "x", "routes": [], "upstreams": []}"#;
-    assert!(refused(newer).contains("version 2"));
+    assert!(refused(newer).contains("format 2"));
 }
 
 fn watched() -> ServerLatency {
@@ -84,6 +90,41 @@ fn the_course_is_that_of_the_routes() {
 }
 
 #[test]
+fn a_restart_meanwhile_loses_nothing() {
+    let mut recorder = LatencyRecorder::new(snapshot("[[99, 10]]", "[[5, 2]]"));
+    recorder.add(snapshot("[[99, 110]]", "[[5, 102]]"), Duration::from_secs(1));
+    recorder.add(snapshot("[[99, 7]]", "[[5, 4]]"), Duration::from_secs(2));
+    let report = recorder.finish("http://a", String::new());
+    assert_eq!(report.all_routes().count(), 107);
+    let counts: Vec<_> = report.intervals.iter().map(|one| one.completed).collect();
+    assert_eq!(counts, [100, 7]);
+}
+
+#[test]
+fn a_read_that_fails_does_not_end_the_watch() {
+    let stopper = Stopper::default();
+    let mut number = 0;
+    let fetch = || {
+        number += 1;
+        match number {
+            2 => Err("503"),
+            _ => Ok(snapshot(&format!("[[99, {}]]", 10 * number), "[[5, 2]]")),
+        }
+    };
+    let ms = Duration::from_millis;
+    let report = watch("http://a", (ms(30), ms(10)), &stopper, fetch).unwrap();
+    assert_eq!(report.failures, 1);
+    assert!(report.all_routes().count() >= 20 && report.intervals.len() < 3);
+    let mut is_first = true;
+    let fetch = || match std::mem::take(&mut is_first) {
+        true => Ok(snapshot("[]", "[]")),
+        false => Err("gone"),
+    };
+    let error = watch("http://a", (ms(20), ms(10)), &stopper, fetch).unwrap_err();
+    assert_eq!(error, "gone");
+}
+
+#[test]
 fn the_text_and_the_page_show_all_and_load_nothing() {
     let report = watched();
     let shown = text::render(&report);
@@ -102,7 +143,7 @@ fn the_text_and_the_page_show_all_and_load_nothing() {
         assert!(!page.contains("<a>") && !page.contains("<x>"));
     }
     let empty = ServerLatency::since_start("http://a", String::new(), Snapshot::default());
-    assert!(text::render(&empty).contains("No request came to its end"));
+    assert!(text::render(&empty).contains("No requests completed"));
 }
 
 #[test]

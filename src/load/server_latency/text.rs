@@ -7,6 +7,7 @@ use super::page::{NOTHING, figures, introduction};
 use super::report::ServerLatency;
 use super::snapshot::Steps;
 use crate::load::report::format;
+use crate::load::report::text::COLUMNS;
 
 /// Lines of a table.
 const LINES_MAX: usize = 40;
@@ -36,8 +37,7 @@ fn table(text: &mut String, title: &str, series: &[(&Name, &Steps)]) {
         .map(|(name, steps)| (format::plain(&name.to_string(), NAME_MAX), figures(steps)))
         .collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(8);
-    let head = ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
-    let head = head.map(ToOwned::to_owned);
+    let head = COLUMNS.map(ToOwned::to_owned);
     text.push('\n');
     for (name, cells) in std::iter::once((title.to_owned(), head)).chain(rows) {
         // Writing to a string does not fail.

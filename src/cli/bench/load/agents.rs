@@ -7,9 +7,9 @@ use clap::Args;
 use super::args::read;
 use crate::cli::bench::agent::read_token;
 use crate::cli::connect::Failure;
+use crate::client::tls_plan::TlsPlan;
 use crate::client::{Target, Tls};
 use crate::load::agents::Agents;
-use crate::load::agents::plan::TlsPlan;
 use crate::net::tls::{ClientOptions, Pin, Roots};
 
 /// The agents, and how they are spoken to.
@@ -26,10 +26,10 @@ pub(super) struct AgentsArgs {
     /// Trust the issuers in this file (PEM) for the agents' certificates
     #[arg(long, value_name = "FILE", requires = "agents")]
     agents_ca: Option<PathBuf>,
-    /// The SHA-256 sum of an agent's key or certificate; one for each, or one for all
+    /// A SHA-256 sum that an agent's key or certificate may have; repeat it for several agents
     #[arg(long, value_name = "spki:HEX|cert:HEX", requires = "agents")]
     agents_pin: Vec<Pin>,
-    /// Speak with the agents in clear: who reads along learns the token and the requests
+    /// Speak with the agents without TLS: the token and all requests are readable on the network
     #[arg(long, requires = "agents", conflicts_with_all = ["agents_ca", "agents_pin"])]
     agents_plain: bool,
 }

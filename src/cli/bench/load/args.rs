@@ -410,7 +410,9 @@ impl LoadArgs {
             messages: self.messages(&first)?,
             interval: self.interval,
             seed: self.seed,
-            agents: self.agents.agents(|| first.is_secure.then(|| self.tls.plan()).transpose())?,
+            agents: self
+                .agents
+                .agents(|| first.is_secure.then(|| self.tls.plan_for_agents()).transpose())?,
             targets,
         })
     }

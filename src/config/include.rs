@@ -1,0 +1,266 @@
+//! `include`: further files of a configuration. Each is read by itself, and then joined to one
+//! text, so that all mistakes of all files are told at once, each with its file.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::accept;
+use super::report::{Mistake, Report};
+use super::text::ConfigText;
+
+/// Files within files, at most.
+const DEPTH_MAX: usize = 16;
+/// Files of a configuration, at most.
+const FILES_MAX: usize = 10_000;
+/// Bytes of all of them, at most: those of one file.
+const BYTES_MAX: usize = super::parse::TEXT_MAX;
+
+/// The text of a configuration with all that it includes.
+#[derive(Debug, Clone)]
+pub struct Included {
+    /// The text.
+    pub text: ConfigText,
+    /// The files that it includes, and the folders in which patterns look for them.
+    pub watched: Vec<PathBuf>,
+}
+
+/// Joins a file and those that it includes. `folder` is where relative patterns start.
+///
+/// # Errors
+/// What is wrong with an `include`: a file that is not there or cannot be read, a circle, or an
+/// included file that begins with keys of no table.
+pub fn with_includes(name: &str, text: &str, folder: &Path) -> Result<Included, Report> {
+    let mut joined = Joined {
+        text: ConfigText::new("", ""),
+        is_begun: false,
+        bytes: 0,
+        folder,
+        stack: Vec::new(),
+        seen: Vec::new(),
+        watched: Vec::new(),
+        mistakes: Vec::new(),
+    };
+    joined.add(name, text, Path::new(name));
+    let Joined { text, watched, mistakes, .. } = joined;
+    match mistakes.is_empty() {
+        true => Ok(Included { text, watched }),
+        false => Err(Report::new(&text, mistakes)),
+    }
+}
+
+struct Joined<'a> {
+    text: ConfigText,
+    is_begun: bool,
+    bytes: usize,
+    folder: &'a Path,
+    /// The files that are being read, each included by the one before.
+    stack: Vec<PathBuf>,
+    /// All files so far.
+    seen: Vec<PathBuf>,
+    watched: Vec<PathBuf>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Joined<'_> {
+    /// Adds a file, and what it includes.
+    fn add(&mut self, name: &str, text: &str, path: &Path) {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        let include = tree.get_ref().get_key_value("include");
+        let statement = include.map(|(key, value)| key.span().start..value.span().end);
+        let text_without = without(text, statement);
+        let start = self.push(name, &text_without);
+        let is_included = !self.stack.is_empty();
+        if is_included && let Some(place) = first_key(&text_without) {
+            let message = "an included file has tables only, and this key stands before the first";
+            let help = "write it below the header of its table";
+            self.mistakes.push(Mistake::new(shifted(place, start), message, help));
+        }
+        // What is wrong with the syntax is told of the whole.
+        if !errors.is_empty() {
+            return;
+        }
+        self.stack.push(path.to_owned());
+        if let Some((_, value)) = include {
+            for (pattern, span) in self.patterns(value, start) {
+                self.include(&pattern, span);
+            }
+        }
+        self.stack.pop();
+    }
+
+    fn push(&mut self, name: &str, text: &str) -> usize {
+        self.bytes += text.len();
+        if self.is_begun {
+            return self.text.push(name, text);
+        }
+        self.is_begun = true;
+        self.text = ConfigText::new(name, text);
+        0
+    }
+
+    /// The patterns of an `include`, each with its place in the text.
+    fn patterns(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        start: usize,
+    ) -> Vec<(String, Range<usize>)> {
+        let one = |value: &Spanned<DeValue<'_>>| {
+            let place = shifted(value.span(), start);
+            value.get_ref().as_str().map(|text| (text.to_owned(), place))
+        };
+        let found: Option<Vec<_>> = match value.get_ref().as_array() {
+            Some(values) => values.iter().map(one).collect(),
+            None => one(value).map(|one| vec![one]),
+        };
+        found.unwrap_or_else(|| {
+            let got = accept::kind(value.get_ref());
+            self.mistakes.push(Mistake::new(
+                shifted(value.span(), start),
+                format!("`include`: expected a file, a pattern, or an array of them, got {got}"),
+                "write include = [\"conf.d/*.toml\"]",
+            ));
+            Vec::new()
+        })
+    }
+
+    /// Adds the files of a pattern, in the order of their names.
+    fn include(&mut self, pattern: &str, span: Range<usize>) {
+        let wrong = |message: String, help: &str| Mistake::new(span.clone(), message, help);
+        let folder = glob::Pattern::escape(&self.folder.to_string_lossy());
+        let whole = Path::new(&folder).join(pattern);
+        let found = match glob::glob(&whole.to_string_lossy()) {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("`include`: {} is no pattern: {error}", quoted(pattern));
+                return self.mistakes.push(wrong(message, "a `*` stands for a part of a name"));
+            }
+        };
+        self.watched.extend(self.folder.join(pattern).parent().map(Path::to_owned));
+        let mut files: Vec<PathBuf> = Vec::new();
+        for path in found {
+            match path {
+                Ok(path) if path.is_dir() => {}
+                Ok(path) => files.push(path),
+                Err(error) => {
+                    let message =
+                        format!("`include`: {} cannot be searched: {error}", quoted(pattern));
+                    self.mistakes.push(wrong(message, "let the server read the folder"));
+                }
+            }
+        }
+        if files.is_empty() && !pattern.contains(['*', '?', '[']) {
+            let message = format!("`include`: there is no file {}", quoted(pattern));
+            let help = "relative files are looked for in the folder of the configuration file";
+            return self.mistakes.push(wrong(message, help));
+        }
+        for path in files {
+            self.include_file(&path, &span);
+        }
+    }
+
+    fn include_file(&mut self, path: &Path, span: &Range<usize>) {
+        let shown = path.display().to_string();
+        let mut wrong = |message: String, help: &str| {
+            self.mistakes.push(Mistake::new(span.clone(), message, help));
+        };
+        let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let is_own = |other: &PathBuf| other.canonicalize().is_ok_and(|other| other == own);
+        if self.stack.iter().any(is_own) {
+            return wrong(
+                format!("`include`: {} includes itself, by way of others or not", quoted(&shown)),
+                "remove one of the includes",
+            );
+        }
+        if self.seen.contains(&own) {
+            return wrong(
+                format!("`include`: {} is included a second time", quoted(&shown)),
+                "remove one of the includes",
+            );
+        }
+        if self.stack.len() >= DEPTH_MAX || self.seen.len() >= FILES_MAX {
+            return wrong(
+                format!("`include`: more than {FILES_MAX} files, or {DEPTH_MAX} within each other"),
+                "include fewer files",
+            );
+        }
+        match fs::read_to_string(path) {
+            Ok(text) if self.bytes + text.len() > BYTES_MAX => wrong(
+                format!("`include`: all files have more than {BYTES_MAX} bytes"),
+                "are these the right ones?",
+            ),
+            Ok(text) => {
+                self.seen.push(own);
+                self.watched.push(path.to_owned());
+                self.add(&shown, &text, path);
+            }
+            Err(error) => wrong(
+                format!("`include`: reading {} failed: {error}", quoted(&shown)),
+                "let the server read it, or remove the include",
+            ),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    accept::quoted(text)
+}
+
+fn shifted(span: Range<usize>, start: usize) -> Range<usize> {
+    span.start + start..span.end + start
+}
+
+/// The text with a part of it blank, so that all places stay.
+fn without(text: &str, part: Option<Range<usize>>) -> String {
+    let Some(part) = part else { return text.to_owned() };
+    let (before, rest) = text.split_at(part.start);
+    let (blank, behind) = rest.split_at(part.end - part.start);
+    let blank: String = blank.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+    [before, &blank, behind].concat()
+}
+
+/// The first line that stands before any table, if it has a key.
+fn first_key(text: &str) -> Option<Range<usize>> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        if content.starts_with('[') {
+            return None;
+        }
+        if !content.is_empty() && !content.starts_with('#') {
+            let start = at + (line.len() - line.trim_start().len());
+            return Some(start..start + content.len());
+        }
+        at += line.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_blank_and_places_stay() {
+        assert_eq!(without("abc", None), "abc");
+        assert_eq!(without("a = [\n\"é\"\n]\nb", Some(0..12)), "     \n    \n \nb");
+    }
+
+    #[test]
+    fn a_key_before_tables_is_found() {
+        for (text, found) in [
+            ("", None),
+            ("# a = 1\n\n[runtime]\na = 1\n", None),
+            ("\n  a = 1\n[runtime]\n", Some("a = 1")),
+            ("[[listener]]\nname = 1", None),
+            ("upstream.a = 1", Some("upstream.a = 1")),
+        ] {
+            let place = first_key(text);
+            assert_eq!(place.map(|place| &text[place]), found, "{text}");
+        }
+    }
+}
