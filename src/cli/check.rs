@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
-use crate::config::{self, Config, ConfigText, Finding, Included, Report, json_schema};
+use crate::config::{self, Config, ConfigText, Finding, Report, json_schema};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::server::{Inspection, explain, inspect, unresolved};
 
@@ -17,13 +17,26 @@ pub(super) fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
+/// Where relative paths of a file start.
+fn folder_of(path: &Path) -> std::io::Result<PathBuf> {
+    std::path::absolute(Path::new(".").join(path.parent().unwrap_or_else(|| Path::new(""))))
+}
+
+/// A configuration file, and where a change of what it includes is seen. What cannot be read now is
+/// told by those who need it.
+pub(super) fn watched_files(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    if let (Ok(text), Ok(folder)) = (std::fs::read_to_string(path), folder_of(path)) {
+        files.extend(config::included_files(&path.display().to_string(), &text, &folder));
+    }
+    files
+}
+
 /// A configuration and the text that it was read from.
 pub(super) struct Source {
     pub(super) config: Config,
     name: String,
     text: ConfigText,
-    /// The files that it includes, and the folders in which patterns look for them.
-    watched: Vec<PathBuf>,
 }
 
 /// Runs the verb.
@@ -104,21 +117,14 @@ impl Source {
             }
         })?;
         // Of standard input, the folder is that in which the process runs.
-        let folder = path.parent().filter(|_| !is_stdin).unwrap_or_else(|| Path::new(""));
-        let folder = std::path::absolute(Path::new(".").join(folder))
+        let folder = folder_of(if is_stdin { Path::new("") } else { path })
             .map_err(|error| format!("the folder of {name} cannot be found: {error}"))?;
         let wrong = |report: Report| format!("the configuration is wrong\n{report}");
-        let Included { text, watched } =
-            config::with_includes(&name, &text, &folder).map_err(wrong)?;
+        let text = config::with_includes(&name, &text, &folder).map_err(wrong)?;
         let variables = |name: &str| std::env::var(name).ok();
         let mut config = config::parse_whole(&text, Some(&variables)).map_err(wrong)?;
         config.resolve_paths(&folder);
-        Ok(Self { config, name, text, watched })
-    }
-
-    /// What a change of it may be seen by, beside its own file.
-    pub(super) fn watched(&self) -> &[PathBuf] {
-        &self.watched
+        Ok(Self { config, name, text })
     }
 
     /// What is found outside of it. This program adds no handlers.

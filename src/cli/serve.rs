@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::check::{Source, is_stdin};
+use super::check::{Source, is_stdin, watched_files};
 use super::logs::{Log, is_json};
 use super::{LogFormat, ServeArgs, fail, switches};
 use crate::config::{self, Config, Diagnostic};
@@ -71,20 +71,21 @@ fn source(args: &ServeArgs) -> Option<ConfigSource> {
     // The folder in which the process runs is not that of a later one.
     let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let own = path.clone();
-    // A file that cannot be read is told by the start.
-    let included = Source::read(&own).map(|source| source.watched().to_vec()).unwrap_or_default();
-    Some(ConfigSource::new([path].into_iter().chain(included), move || {
-        let source = Source::read(&own)?;
-        let report = source.report();
-        if report.errors() > 0 {
-            return Err(format!("the configuration is wrong\n{report}"));
-        }
-        let warnings = report.diagnostics().iter().map(|one| {
-            let Diagnostic { file_name, line, message, help, .. } = one;
-            format!("{file_name}, line {line}: {message} ({help})")
-        });
-        Ok(Reread { warnings: warnings.collect(), config: source.config })
-    }))
+    Some(ConfigSource::new(
+        move || watched_files(&path),
+        move || {
+            let source = Source::read(&own)?;
+            let report = source.report();
+            if report.errors() > 0 {
+                return Err(format!("the configuration is wrong\n{report}"));
+            }
+            let warnings = report.diagnostics().iter().map(|one| {
+                let Diagnostic { file_name, line, message, help, .. } = one;
+                format!("{file_name}, line {line}: {message} ({help})")
+            });
+            Ok(Reread { warnings: warnings.collect(), config: source.config })
+        },
+    ))
 }
 
 /// Loads the configuration (a file's, that of the switches, or the built-in one) and its warnings.

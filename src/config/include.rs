@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -12,6 +12,8 @@ use super::accept;
 use super::report::{Mistake, Report};
 use super::text::ConfigText;
 
+/// What makes a part of a pattern stand for several names.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
 /// Files within files, at most.
 const DEPTH_MAX: usize = 16;
 /// Files of a configuration, at most.
@@ -19,37 +21,27 @@ const FILES_MAX: usize = 10_000;
 /// Bytes of all of them, at most: those of one file.
 const BYTES_MAX: usize = super::parse::TEXT_MAX;
 
-/// The text of a configuration with all that it includes.
-#[derive(Debug, Clone)]
-pub struct Included {
-    /// The text.
-    pub text: ConfigText,
-    /// The files that it includes, and the folders in which patterns look for them.
-    pub watched: Vec<PathBuf>,
-}
-
 /// Joins a file and those that it includes. `folder` is where relative patterns start.
 ///
 /// # Errors
 /// What is wrong with an `include`: a file that is not there or cannot be read, a circle, or an
 /// included file that begins with keys of no table.
-pub fn with_includes(name: &str, text: &str, folder: &Path) -> Result<Included, Report> {
-    let mut joined = Joined {
-        text: ConfigText::new("", ""),
-        is_begun: false,
-        bytes: 0,
-        folder,
-        stack: Vec::new(),
-        seen: Vec::new(),
-        watched: Vec::new(),
-        mistakes: Vec::new(),
-    };
-    joined.add(name, text, Path::new(name));
-    let Joined { text, watched, mistakes, .. } = joined;
+pub fn with_includes(name: &str, text: &str, folder: &Path) -> Result<ConfigText, Report> {
+    let Joined { text, mistakes, .. } = Joined::of(name, text, folder);
     match mistakes.is_empty() {
-        true => Ok(Included { text, watched }),
+        true => Ok(text),
         false => Err(Report::new(&text, mistakes)),
     }
+}
+
+/// Where a change of what a file includes is seen: the files, and the folders in which patterns look
+/// for them. Files with mistakes are among them.
+#[must_use]
+pub fn included_files(name: &str, text: &str, folder: &Path) -> Vec<PathBuf> {
+    let mut watched = Joined::of(name, text, folder).watched;
+    watched.sort();
+    watched.dedup();
+    watched
 }
 
 struct Joined<'a> {
@@ -65,7 +57,22 @@ struct Joined<'a> {
     mistakes: Vec<Mistake>,
 }
 
-impl Joined<'_> {
+impl<'a> Joined<'a> {
+    fn of(name: &str, text: &str, folder: &'a Path) -> Self {
+        let mut joined = Self {
+            text: ConfigText::new("", ""),
+            is_begun: false,
+            bytes: 0,
+            folder,
+            stack: Vec::new(),
+            seen: Vec::new(),
+            watched: Vec::new(),
+            mistakes: Vec::new(),
+        };
+        joined.add(name, text, Path::new(name));
+        joined
+    }
+
     /// Adds a file, and what it includes.
     fn add(&mut self, name: &str, text: &str, path: &Path) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -140,7 +147,7 @@ impl Joined<'_> {
                 return self.mistakes.push(wrong(message, "a `*` stands for a part of a name"));
             }
         };
-        self.watched.extend(self.folder.join(pattern).parent().map(Path::to_owned));
+        self.watched.push(folder_of(&self.folder.join(pattern)));
         let mut files: Vec<PathBuf> = Vec::new();
         for path in found {
             match path {
@@ -153,12 +160,14 @@ impl Joined<'_> {
                 }
             }
         }
-        if files.is_empty() && !pattern.contains(['*', '?', '[']) {
+        if files.is_empty() && !pattern.contains(WILDCARDS) {
             let message = format!("`include`: there is no file {}", quoted(pattern));
             let help = "relative files are looked for in the folder of the configuration file";
             return self.mistakes.push(wrong(message, help));
         }
         for path in files {
+            self.watched
+                .extend([Some(&*path), path.parent()].into_iter().flatten().map(Path::to_owned));
             self.include_file(&path, &span);
         }
     }
@@ -195,7 +204,6 @@ impl Joined<'_> {
             ),
             Ok(text) => {
                 self.seen.push(own);
-                self.watched.push(path.to_owned());
                 self.add(&shown, &text, path);
             }
             Err(error) => wrong(
@@ -204,6 +212,12 @@ impl Joined<'_> {
             ),
         }
     }
+}
+
+/// The folder below which all files of a pattern are.
+fn folder_of(pattern: &Path) -> PathBuf {
+    let is_fixed = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILDCARDS);
+    pattern.parent().unwrap_or(pattern).components().take_while(is_fixed).collect()
 }
 
 fn quoted(text: &str) -> String {
@@ -248,6 +262,15 @@ mod tests {
     fn a_part_is_blank_and_places_stay() {
         assert_eq!(without("abc", None), "abc");
         assert_eq!(without("a = [\n\"é\"\n]\nb", Some(0..12)), "     \n    \n \nb");
+    }
+
+    #[test]
+    fn patterns_have_a_folder_without_wildcards() {
+        for (pattern, folder) in
+            [("/a/b/*.toml", "/a/b"), ("/a/*/c.toml", "/a"), ("/a/b.toml", "/a"), ("/*/a", "/")]
+        {
+            assert_eq!(folder_of(Path::new(pattern)), Path::new(folder), "{pattern}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use self::http::{
     RetryOn, Route, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
     UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
 };
-pub use self::include::{Included, with_includes};
+pub use self::include::{included_files, with_includes};
 pub use self::json_schema::json_schema;
 pub use self::place::{Finding, Place, report, report_of};
 pub use self::report::{Diagnostic, Report, Severity};

@@ -5,6 +5,7 @@
 //! changes nothing.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,24 +42,27 @@ pub struct Reread {
 #[derive(Clone)]
 pub struct ConfigSource {
     read: Arc<Read>,
-    files: Arc<[std::path::PathBuf]>,
+    files: Arc<ListFiles>,
     /// How they were before they were read for the start.
     at_start: Arc<Files>,
 }
 
 type Read = dyn Fn() -> Result<Reread, String> + Send + Sync;
+type ListFiles = dyn Fn() -> Vec<PathBuf> + Send + Sync;
+
+/// How often files are listed again when what they include changes meanwhile.
+const LISTINGS_MAX: u32 = 3;
 
 impl ConfigSource {
-    /// A source that calls `read`, which says for a person what is wrong. `files` are those that it
-    /// reads: a server that watches its configuration looks whether they have changed since this
-    /// was called.
+    /// A source that calls `read`, which says for a person what is wrong. `files` lists those that it
+    /// reads, and folders in which it looks for them: a server that watches its configuration looks
+    /// whether they have changed since this was called. They are listed anew before each read.
     pub fn new(
-        files: impl IntoIterator<Item = std::path::PathBuf>,
+        files: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static,
         read: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,
     ) -> Self {
-        let files: Arc<[std::path::PathBuf]> = files.into_iter().collect();
-        let at_start = Files::look(files.iter().map(std::path::PathBuf::as_path)).into();
-        Self { read: Arc::new(read), files, at_start }
+        let at_start = look(&files).into();
+        Self { read: Arc::new(read), files: Arc::new(files), at_start }
     }
 
     /// Reads it.
@@ -69,10 +73,25 @@ impl ConfigSource {
         (self.read)()
     }
 
-    /// How its files are now.
+    /// How its files are now. Looking may block.
     fn look(&self) -> Files {
-        Files::look(self.files.iter().map(std::path::PathBuf::as_path))
+        look(&*self.files)
     }
+}
+
+/// How files are now. They are listed again behind the look: one that is included in between would
+/// not be seen to change.
+fn look(list: &dyn Fn() -> Vec<PathBuf>) -> Files {
+    let mut paths = list();
+    for _ in 1..LISTINGS_MAX {
+        let files = Files::look(paths.iter().map(PathBuf::as_path));
+        let again = list();
+        if again == paths {
+            return files;
+        }
+        paths = again;
+    }
+    Files::look(paths.iter().map(PathBuf::as_path))
 }
 
 impl fmt::Debug for ConfigSource {
@@ -316,6 +335,8 @@ enum Stage {
 pub(super) struct Making {
     planner: Planner,
     made: Result<Box<(Ready, Reloaded)>, String>,
+    /// The configuration's files before they were read, if they were.
+    seen: Option<Files>,
 }
 
 /// What workers have said.
@@ -394,10 +415,9 @@ impl Control {
         reload.waiters.extend(waiter);
         reload.began = Some(clock::now());
         let (source, running) = (self.source.clone(), Arc::clone(&self.config));
-        if let (Wanted::Source, Some(source)) = (&wanted, &source) {
-            reload.seen = source.look();
-        }
         let make = move || {
+            let is_read = matches!(wanted, Wanted::Source);
+            let seen = source.as_ref().filter(|_| is_read).map(ConfigSource::look);
             let made = match (wanted, &source) {
                 (Wanted::Given(config), _) => {
                     make(&mut planner, Reread { config: *config, warnings: Vec::new() }, &running)
@@ -407,7 +427,7 @@ impl Control {
                 }
                 (Wanted::Source, None) => Err(ReloadError::NoSource.to_string()),
             };
-            Making { planner, made }
+            Making { planner, made, seen }
         };
         reload.stage = Stage::Making(tokio::task::spawn_blocking(make));
     }
@@ -417,8 +437,11 @@ impl Control {
         reload.stage = Stage::None;
         let outcome = match step {
             Step::Made(making) => {
-                let Making { planner, made } = *making;
+                let Making { planner, made, seen } = *making;
                 self.planner = Some(planner);
+                if let Some(seen) = seen {
+                    reload.seen = seen;
+                }
                 match made {
                     Err(why) => Err(ReloadError::Invalid(why)),
                     // The sockets that were bound for it are closed again.

@@ -47,7 +47,7 @@ impl Counts {
     }
 }
 
-/// Files, and how they were at the last look. The first look is before they are read, so that no
+/// Files and folders, and how they were at the last look. The first look is before they are read, so that no
 /// change is missed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Files {
@@ -69,8 +69,9 @@ struct State {
 impl State {
     /// None for a file that cannot be looked at.
     fn of(path: &Path) -> Option<Self> {
-        // A pipe would be waited for.
-        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        // A pipe would be waited for. A folder changes with its entries.
+        let is_plain = |found: &std::fs::Metadata| found.is_file() || found.is_dir();
+        let found = std::fs::metadata(path).ok().filter(is_plain)?;
         Some(Self {
             changed: (found.ctime(), found.ctime_nsec()),
             len: found.len(),

@@ -10,8 +10,8 @@ pub(in crate::service) const LAST: u64 = 253_402_300_799;
 const EPOCH_DAYS: u64 = 719_468;
 const DAYS_PER_ERA: u64 = 146_097;
 
-/// Shows a time since 1970-01-01 UTC as `2026-11-23T10:00:00.123456789Z`. What lies beyond the
-/// year 9999 is shown as its end.
+/// Shows a time since 1970-01-01 UTC as `2026-11-23T10:00:00.123456789Z`, or with `{:.0}` without
+/// the fraction. What lies beyond the year 9999 is shown as its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub Duration);
 
@@ -24,7 +24,11 @@ impl fmt::Display for Rfc3339 {
         let (year, month, day) = civil(seconds / DAY);
         let (hour, minute) = (seconds % DAY / 3600, seconds % 3600 / 60);
         let second = seconds % 60;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match f.precision() {
+            Some(0) => f.write_str("Z"),
+            _ => write!(f, ".{nanos:09}Z"),
+        }
     }
 }
 
@@ -71,7 +75,9 @@ mod tests {
             (u64::MAX, 0, "9999-12-31T23:59:59.999999999Z"),
         ];
         for (seconds, nanos, text) in cases {
-            assert_eq!(Rfc3339(Duration::new(seconds, nanos)).to_string(), text);
+            let date = Rfc3339(Duration::new(seconds, nanos));
+            assert_eq!(date.to_string(), text);
+            assert_eq!(format!("{date:.0}"), format!("{}Z", &text[..19]));
         }
     }
 

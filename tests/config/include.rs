@@ -26,8 +26,8 @@ impl Folder {
     fn read(&self, main: &str) -> Result<Config, Report> {
         let path = self.0.join(main);
         let text = fs::read_to_string(&path).unwrap();
-        let included = config::with_includes(&path.display().to_string(), &text, &self.0)?;
-        config::parse_whole(&included.text, None)
+        let text = config::with_includes(&path.display().to_string(), &text, &self.0)?;
+        config::parse_whole(&text, None)
     }
 
     /// What is wrong, each with the end of its file's name, its line and its column.
@@ -186,4 +186,18 @@ fn variables_are_replaced_in_texts_if_they_are_given() {
     assert!(report.contains("t.toml:3:11"), "{report}");
     // Without variables texts stay as they are.
     assert!(config::parse_whole(&text, None).unwrap_err().to_string().contains("${PORT}"));
+}
+
+#[test]
+fn what_is_watched_contains_files_with_mistakes_and_the_folders_of_patterns() {
+    let folder = Folder::new(&[
+        ("main.toml", "include = [\"conf.d/*.toml\", \"*/deep/*\", \"none.toml\"]\n"),
+        ("conf.d/a.toml", "include = \"b\"\n"),
+        ("b", "no TOML"),
+        ("c/deep/d", "[log]\n"),
+    ]);
+    let text = fs::read_to_string(folder.0.join("main.toml")).unwrap();
+    let found = config::included_files("main.toml", &text, &folder.0);
+    let expected = ["", "b", "c/deep", "c/deep/d", "conf.d", "conf.d/a.toml"];
+    assert_eq!(found, expected.map(|one| folder.0.join(one)));
 }

@@ -297,11 +297,17 @@ fn included_files_are_watched_and_texts_have_variables_of_the_environment() {
     // A further file of the pattern.
     put("20.toml", "[log]\naccess = \"loud\"\n");
     let admin = *program.addresses.last().unwrap();
+    let reloaded = "ringway_reloads_total{result=\"reloaded\"}";
     let failed = "ringway_reloads_total{result=\"failed\"}";
     wait_until("the wrong file is told", || sample(admin, failed) == "1");
     put("20.toml", "[log]\naccess = true\n");
     put("10.toml", &web("web", &respond("${RINGWAY_NONE:-none}-3")));
     wait_until("both are read", || page(address) == "none-3");
+    // What was not there at the start is looked at, too, written over in its place.
+    put("30.toml", &web("second", &respond("${RINGWAY_NONE:-none}-4")));
+    wait_until("it is read", || sample(admin, reloaded) == "3");
+    std::fs::write(parts.path().join("30.toml"), web("second", &respond("5"))).unwrap();
+    wait_until("it is read again", || sample(admin, reloaded) == "4");
 }
 
 #[test]
@@ -342,7 +348,7 @@ fn one_reload_is_under_way_at_a_time_and_none_while_the_server_ends() {
     let (began, has_begun) = channel();
     let (go, may_go) = channel::<()>();
     let (may_go, own) = (std::sync::Mutex::new(may_go), text.clone());
-    let source = ConfigSource::new([], move || {
+    let source = ConfigSource::new(Vec::new, move || {
         began.send(()).unwrap();
         let _gone = may_go.lock().unwrap().recv_timeout(PATIENCE);
         let config = ringway::config::parse("test.toml", &own).unwrap();
@@ -380,7 +386,7 @@ fn the_end_does_not_wait_for_a_reload_that_hangs() {
     let (began, has_begun) = channel();
     let (go, may_go) = channel::<()>();
     let may_go = std::sync::Mutex::new(may_go);
-    let source = ConfigSource::new([], move || {
+    let source = ConfigSource::new(Vec::new, move || {
         began.send(()).unwrap();
         // For ever, as far as the server knows.
         let _gone = may_go.lock().unwrap().recv();

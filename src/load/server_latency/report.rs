@@ -135,7 +135,7 @@ impl Written {
 /// The present date (RFC 3339).
 #[must_use]
 pub fn date() -> String {
-    Rfc3339(Duration::from_secs(unix_time().as_secs())).to_string()
+    format!("{:.0}", Rfc3339(unix_time()))
 }
 
 /// Takes snapshots again and again, an interval apart, for some time or until it is stopped. A
