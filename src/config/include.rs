@@ -34,8 +34,8 @@ pub fn with_includes(name: &str, text: &str, folder: &Path) -> Result<ConfigText
     }
 }
 
-/// Where a change of what a file includes is seen: the files, and the folders in which patterns look
-/// for them. Files with mistakes are among them.
+/// Where a change of what a file includes is seen: the files, and the folders in which patterns
+/// look for them. Files with mistakes are among them.
 #[must_use]
 pub fn included_files(name: &str, text: &str, folder: &Path) -> Vec<PathBuf> {
     let mut watched = Joined::of(name, text, folder).watched;

@@ -47,8 +47,8 @@ impl Counts {
     }
 }
 
-/// Files and folders, and how they were at the last look. The first look is before they are read, so that no
-/// change is missed.
+/// Files and folders, and how they were at the last look. The first look is before they are read,
+/// so that no change is missed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Files {
     paths: Vec<PathBuf>,
