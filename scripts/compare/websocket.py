@@ -30,7 +30,7 @@ websocket = { service = "echo", ping_interval = "off", idle_timeout = "off" }
 """
 TOPICS = """
 path = "/topics"
-websocket = { service = "topics", topics = "bench" }
+websocket = { service = "topics", topics = "bench", deflate_min = "0B" }
 """
 ROUTES = {"echo": (ECHO, ""), "fanout": (TOPICS, "[topics.bench]\n"), "proxy": ('proxy = "u"\n', "")}
 PATHS = {"echo": "/echo", "fanout": "/topics", "proxy": "/echo"}
