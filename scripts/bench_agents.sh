@@ -32,7 +32,6 @@ for number in 2 3; do
     ip link add "port$number" type veth peer name eth0 netns "agent$number"
     ip link set "port$number" master bridge up
     ip -n "agent$number" address add "10.77.0.$number/24" dev eth0
-    ip -n "agent$number" link set lo up
     ip -n "agent$number" link set eth0 up
 done
 

@@ -1,16 +1,20 @@
 //! Which features work: each is shown by one real request, because a kernel that knows an opcode
-//! may still refuse its flags.
+//! may still refuse its flags. The requests need no network: a network namespace may have none, not
+//! even a loopback device that is up.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::sync::OnceLock;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode};
 use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, UnixAddr, getsockname, socket,
+};
 
 use super::buffers::{BufferRing, DATAGRAM_GROUP, GROUP};
 use super::datagrams::{self, DatagramRing};
@@ -224,7 +228,10 @@ impl Trial {
     }
 
     fn accept(&mut self) -> Result<(), Errno> {
-        let (listener, _client) = listener_and_client()?;
+        let listener = listener()?;
+        let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
+        let client = UnixStream::connect_addr(&address);
+        let _client = client.map_err(|error| super::errno_of(&error))?;
         let fd = Fd(listener.as_raw_fd());
         let (accepted, flags) = self.one(&opcode::AcceptMulti::new(fd).build())?;
         // SAFETY: the kernel has just made this descriptor for us.
@@ -234,17 +241,12 @@ impl Trial {
     }
 
     fn connect(&mut self) -> Result<(), Errno> {
-        let (listener, client) = listener_and_client()?;
-        let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
-        let address = crate::ring::SocketAddress::inet(address);
-        let bytes = address.as_bytes();
-        let len = u32::try_from(bytes.len()).unwrap_or(0);
-        // The client is connected already: a kernel that knows the request says so.
+        let listener = listener()?;
+        let address: UnixAddr = getsockname(listener.as_raw_fd())?;
+        let client = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         let fd = Fd(client.as_raw_fd());
-        match self.one(&opcode::Connect::new(fd, bytes.as_ptr().cast(), len).build()) {
-            Ok(_) | Err(Errno::EISCONN) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        self.one(&opcode::Connect::new(fd, address.as_ptr().cast(), address.len()).build())
+            .map(drop)
     }
 
     fn receive_once(&mut self) -> Result<(), Errno> {
@@ -270,26 +272,25 @@ impl Trial {
     }
 
     fn datagrams(&mut self) -> Result<(), Errno> {
-        let ours = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
-        let to = ours.local_addr().map_err(|error| super::errno_of(&error))?;
+        let (ours, theirs) = UnixDatagram::pair().map_err(|error| super::errno_of(&error))?;
         let ring = DatagramRing::register(&self.ring, BUFFERS, true);
         self.datagrams = Some(ring.map_err(|error| error.source)?);
         let shape = datagrams::shape();
         let fd = Fd(ours.as_raw_fd());
         self.push(&opcode::RecvMsgMulti::new(fd, &raw const *shape, DATAGRAM_GROUP).build())?;
-        ours.send_to(b"x", to).map_err(|error| super::errno_of(&error))?;
+        theirs.send(b"x").map_err(|error| super::errno_of(&error))?;
         let (_, flags) = self.answer()?;
         self.end_of(fd)?;
         have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
     }
 
     fn gso(&mut self) -> Result<(), Errno> {
-        let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+        let socket = udp()?;
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &0)
     }
 
     fn gro(&mut self) -> Result<(), Errno> {
-        let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+        let socket = udp()?;
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGroSegment, &true)
     }
 
@@ -371,12 +372,14 @@ fn pair() -> Result<(UnixStream, UnixStream), Errno> {
     UnixStream::pair().map_err(|error| super::errno_of(&error))
 }
 
-/// A listener on loopback with one connection in its queue.
-fn listener_and_client() -> Result<(TcpListener, TcpStream), Errno> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
-    let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
-    let client = TcpStream::connect(address).map_err(|error| super::errno_of(&error))?;
-    Ok((listener, client))
+/// A listener of Unix sockets: with an empty path the kernel chooses an abstract address.
+fn listener() -> Result<UnixListener, Errno> {
+    UnixListener::bind("").map_err(|error| super::errno_of(&error))
+}
+
+/// A socket of UDP whose address is not that of any device.
+fn udp() -> Result<UdpSocket, Errno> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(|error| super::errno_of(&error))
 }
 
 #[cfg(test)]
@@ -398,6 +401,20 @@ mod tests {
             let ours = [Errno::EEXIST, Errno::EBUSY, Errno::EBADF, Errno::ETIME];
             let of_our_own = ours.map(Presence::Missing).contains(&feature.presence);
             assert!(!of_our_own, "{}: {:?}", feature.name, feature.presence);
+        }
+    }
+
+    #[test]
+    fn a_network_namespace_without_loopback_changes_nothing() {
+        let here = probe().unwrap();
+        let there = std::thread::spawn(|| {
+            // Of this thread alone.
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).map(|()| probe().unwrap())
+        });
+        match there.join().unwrap() {
+            Ok(there) => assert_eq!(there, here),
+            Err(Errno::EPERM) => println!("not tried: it needs CAP_SYS_ADMIN"),
+            Err(errno) => panic!("{errno}"),
         }
     }
 }
