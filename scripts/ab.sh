@@ -39,6 +39,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ "${#revisions[@]}" -eq 2 ] || wrong "two revisions are compared"
+for number in rounds seconds connections; do
+    [[ "${!number}" =~ ^[1-9][0-9]*$ ]] || wrong "--$number takes a whole number"
+done
+[ "$rounds" -ge 3 ] || wrong "--rounds is at least 3"
 works=(fixed proxy http2 echo frame websocket)
 if [ -n "$only" ]; then
     [[ " ${works[*]} " == *" $only "* ]] || wrong "$only is no work: there are ${works[*]}"
@@ -46,7 +50,11 @@ if [ -n "$only" ]; then
 fi
 missing=()
 for program in python3 taskset $([ "$instructions" = no ] || echo valgrind jq); do
-    command -v "$program" >/dev/null || missing+=("$program")
+    command -v "$program" >/dev/null && continue
+    case "$program" in
+        taskset) missing+=(util-linux) ;;
+        *) missing+=("$program") ;;
+    esac
 done
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "missing; install with: apt-get install ${missing[*]}" >&2
@@ -64,6 +72,9 @@ clean() {
 }
 trap clean EXIT
 
+# shellcheck source=scripts/count_instructions.sh
+. scripts/count_instructions.sh
+
 # Builds a revision; its programs are then $folder/NUMBER.ringway and $folder/NUMBER.instructions.
 build() {
     local number="$1" revision="$2" place="$PWD"
@@ -80,16 +91,14 @@ build() {
         cargo build --release --locked --quiet
         cp "$CARGO_TARGET_DIR/release/ringway" "$folder/$number.ringway"
         if [ "$instructions" = yes ]; then
-            cp "$(cargo build --release --locked --quiet --bench instructions --message-format=json \
-                | jq -r 'select(.target.name == "instructions").executable | values')" \
-                "$folder/$number.instructions"
+            cp "$(instructions_program --release --quiet)" "$folder/$number.instructions"
         fi
     )
     [ "$place" = "$PWD" ] || git worktree remove --force "$place"
 }
 
-# The configuration of all works, on the ports from $1 on.
-configuration() {
+# The head of a configuration, with a listener of HTTP on a port.
+web() {
     cat <<END
 [runtime]
 workers = 1
@@ -101,6 +110,13 @@ name = "web"
 listen = "127.0.0.1:$1"
 protocol = "http"
 keepalive_requests = "off"
+END
+}
+
+# The configuration of all works, on a port for HTTP, one for the echo and one for frames.
+configuration() {
+    web "$1"
+    cat <<END
 [[listener.route]]
 path = "/fixed"
 respond = "hello, world"
@@ -113,11 +129,11 @@ proxy = "behind"
 servers = ["127.0.0.1:$upstream"]
 [[listener]]
 name = "echo"
-listen = "127.0.0.1:$(($1 + 1))"
+listen = "127.0.0.1:$2"
 protocol = "echo"
 [[listener]]
 name = "frame"
-listen = "127.0.0.1:$(($1 + 2))"
+listen = "127.0.0.1:$3"
 protocol = "frame"
 END
 }
@@ -141,28 +157,18 @@ serve() {
 build 1 "${revisions[0]}"
 build 2 "${revisions[1]}"
 
-read -r first second upstream < <(python3 - <<'END'
+read -r upstream first second echo1 echo2 frame1 frame2 < <(python3 -c '
 import socket
-# Three ports in a row, twice, and one.
-def free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-found, port = [], 20000
-while len(found) < 3:
-    if all(free(port + more) for more in range(3)):
-        found.append(port)
-    port += 10
-print(*found)
-END
-)
-printf '[admin]\nenabled = false\n[runtime]\nworkers = 1\npin = false\n[[listener]]\nname = "web"\nlisten = "127.0.0.1:%s"\nprotocol = "http"\nkeepalive_requests = "off"\n[[listener.route]]\nrespond = "hello, world"\n' \
-    "$upstream" >"$run/upstream.toml"
-configuration "$first" >"$run/1.toml"
-configuration "$second" >"$run/2.toml"
+sockets = [socket.socket() for _ in range(7)]
+for one in sockets:
+    one.bind(("127.0.0.1", 0))
+print(*(one.getsockname()[1] for one in sockets))')
+{
+    web "$upstream"
+    printf '[[listener.route]]\nrespond = "hello, world"\n'
+} >"$run/upstream.toml"
+configuration "$first" "$echo1" "$frame1" >"$run/1.toml"
+configuration "$second" "$echo2" "$frame2" >"$run/2.toml"
 serve 1 "$folder/2.ringway" "$run/upstream.toml" "$upstream"
 serve 0 "$folder/1.ringway" "$run/1.toml" "$first"
 serve 0 "$folder/2.ringway" "$run/2.toml" "$second"
@@ -174,8 +180,8 @@ for work in "${works[@]}"; do
         fixed) urls=("http://127.0.0.1:$first/fixed" "http://127.0.0.1:$second/fixed") ;;
         proxy) urls=("http://127.0.0.1:$first/" "http://127.0.0.1:$second/") ;;
         http2) urls=("h2://127.0.0.1:$first/fixed" "h2://127.0.0.1:$second/fixed") more=(--streams 16) ;;
-        echo) urls=("tcp://127.0.0.1:$((first + 1))" "tcp://127.0.0.1:$((second + 1))") ;;
-        frame) urls=("frame://127.0.0.1:$((first + 2))" "frame://127.0.0.1:$((second + 2))") ;;
+        echo) urls=("tcp://127.0.0.1:$echo1" "tcp://127.0.0.1:$echo2") ;;
+        frame) urls=("frame://127.0.0.1:$frame1" "frame://127.0.0.1:$frame2") ;;
         websocket) urls=("ws://127.0.0.1:$first/echo" "ws://127.0.0.1:$second/echo") ;;
     esac
     [ -z "$rate" ] || more+=(--rate "$rate")
@@ -188,23 +194,17 @@ done
 [ "$instructions" = yes ] || exit 0
 printf '\n== instructions and allocations of a request, 64 connections\n'
 printf '| scenario | %s | %s | ratio | allocations |\n| --- | ---: | ---: | ---: | ---: |\n' "${revisions[@]}"
-count() {
-    valgrind --tool=callgrind --callgrind-out-file="$run/calls" \
-        --toggle-collect='*counted_turn*' --toggle-collect='*beside_the_count*' \
-        "$folder/$1.instructions" "$2" 64 50 >"$run/result" 2>"$run/log" || return 1
-    awk -v i="$(sed -n 's/^totals: //p' "$run/calls")" \
-        -v r="$(sed -n 's/.* requests=\([0-9]*\) .*/\1/p' "$run/result")" \
-        -v a="$(sed -n 's/.* allocations=\([0-9]*\)$/\1/p' "$run/result")" \
-        'BEGIN { printf "%.0f %.2f", i / r, a / r }'
-}
 for scenario in fixed file proxy http2 relay frame; do
-    # A revision may lack a scenario.
-    if one="$(count 1 "$scenario")" && other="$(count 2 "$scenario")"; then
+    if one="$(count "$folder/1.instructions" "$scenario" 64 50 "$run")" \
+        && other="$(count "$folder/2.instructions" "$scenario" 64 50 "$run")"; then
         awk -v s="$scenario" -v a="$one" -v b="$other" 'BEGIN {
             split(a, x, " "); split(b, y, " ")
             printf "| %s | %d | %d | %.3f | %s to %s |\n", s, x[1], y[1], y[1] / x[1], x[2], y[2]
         }'
-    else
+    elif grep -q '^usage:' "$run/log"; then
+        # A revision may lack a scenario.
         echo "| $scenario | not in both | | | |"
+    else
+        count_failed "$scenario" "$run"
     fi
 done

@@ -43,34 +43,21 @@ if [ "$profile" = quick ]; then
     options=(--config "$own.opt-level=3" --config "$own.codegen-units=1"
         --config "$own.debug-assertions=false" --config "$own.overflow-checks=false")
 fi
-program="$(CARGO_INCREMENTAL=0 cargo build --locked --bench instructions "${options[@]}" \
-    --message-format=json | jq -r 'select(.target.name == "instructions").executable | values')"
+# shellcheck source=scripts/count_instructions.sh
+. scripts/count_instructions.sh
+program="$(CARGO_INCREMENTAL=0 instructions_program "${options[@]}")"
 out="$(mktemp -d)"
 trap 'rm -rf "$out"' EXIT
 
-# Prints instructions and allocations, each per request: of a scenario, on so many connections, in
-# so many rounds.
-count() {
-    if ! valgrind --tool=callgrind --callgrind-out-file="$out/calls" \
-        --toggle-collect='*counted_turn*' --toggle-collect='*beside_the_count*' \
-        "$program" "$1" "$2" "$3" >"$out/result" 2>"$out/log"; then
-        cat "$out/log" >&2
-        echo "callgrind failed on $1: the lines above tell why" >&2
-        exit 1
-    fi
-    local requests allocations instructions
-    requests="$(sed -n 's/.* requests=\([0-9]*\) .*/\1/p' "$out/result")"
-    allocations="$(sed -n 's/.* allocations=\([0-9]*\)$/\1/p' "$out/result")"
-    instructions="$(sed -n 's/^totals: //p' "$out/calls")"
-    awk -v i="$instructions" -v a="$allocations" -v r="$requests" \
-        'BEGIN { printf "%.0f %.2f", i / r, a / r }'
+counted() {
+    count "$program" "$1" "$2" "$3" "$out" || count_failed "$1" "$out"
 }
 
 printf '| scenario | instructions, 64 connections | allocations '
 printf '| instructions, 1 connection | allocations |\n'
 echo "| --- | ---: | ---: | ---: | ---: |"
 for scenario in "${scenarios[@]}"; do
-    read -r many many_allocations <<<"$(count "$scenario" 64 50)"
-    read -r one one_allocations <<<"$(count "$scenario" 1 500)"
+    read -r many many_allocations <<<"$(counted "$scenario" 64 50)"
+    read -r one one_allocations <<<"$(counted "$scenario" 1 500)"
     echo "| $scenario | $many | $many_allocations | $one | $one_allocations |"
 done

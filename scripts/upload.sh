@@ -10,7 +10,7 @@
 set -euo pipefail
 
 case "${1:-}" in
-    '' | -h | --help) sed -n '2,10s/^# \{0,1\}//p' scripts/upload.sh; exit 2 ;;
+    '' | -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 program=$(realpath "$1") mib=${2:-100} rounds=${3:-3} margin=${4:-1.1}
 for tool in curl python3; do

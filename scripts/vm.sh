@@ -40,7 +40,7 @@ NAME=vm.sh
 DOWNLOAD_MAX=300
 PROJECT=$(cd "$(dirname "$0")/.." && pwd)
 
-usage() { sed -n '2,/^set -euo/{/^#/s/^# \{0,1\}//p}' scripts/vm.sh; }
+usage() { sed -n '2,/^set -euo/{/^#/s/^# \{0,1\}//p}' "$PROJECT/scripts/vm.sh"; }
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 # Says why nothing could be run.
 cannot() { printf '%s: COULD NOT RUN: %s\n' "$NAME" "$*" >&2; exit 3; }

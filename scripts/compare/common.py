@@ -330,3 +330,14 @@ def build():
             if message.get("executable") and kind in kinds:
                 bins[message["target"]["name"]] = message["executable"]
     return bins
+
+
+def in_turn(bench, work, names, label, run):
+    """All rounds of a work, the servers in turn, each by `run(name)`: {server: {figure: [values]}}."""
+    found = {name: {} for name in names}
+    for number in range(work.get("runs", bench.options.runs)):
+        for name in names:
+            print(f"  {work['title']}: {label} {number + 1}, {name}", file=sys.stderr, flush=True)
+            for figure, value in run(name).items():
+                found[name].setdefault(figure, []).append(value)
+    return found

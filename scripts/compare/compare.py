@@ -58,16 +58,10 @@ def parse():
 def measure(bench, work):
     """All rounds of a work, the servers in turn: {server: {figure: [values]}}."""
     names = [name for name in work["servers"] if not (bench.options.peers and figures.is_ringway(name))]
-    found = {name: {} for name in names}
     if "prepare" in work:
         print(f"  {work['title']}: preparing", file=sys.stderr, flush=True)
         work["prepare"](bench, work)
-    for number in range(work.get("runs", bench.options.runs)):
-        for name in names:
-            print(f"  {work['title']}: round {number + 1}, {name}", file=sys.stderr, flush=True)
-            for figure, value in work["run"](bench, name).items():
-                found[name].setdefault(figure, []).append(value)
-    return found
+    return common.in_turn(bench, work, names, "round", lambda name: work["run"](bench, name))
 
 
 def measure_all(scenario, bench):

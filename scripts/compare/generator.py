@@ -38,10 +38,14 @@ class Bench(http2.Bench):
         return f"{self.options.seconds} s per run"
 
 
-def ringway(bench, port, is_http2):
+def target(port, is_http2):
+    """Arguments of `ringway bench`: what is loaded, on how many connections."""
     shape = {"connections": SHAPE[0], "streams": SHAPE[1]} if is_http2 else {"connections": CONNECTIONS}
-    url = f"{'h2' if is_http2 else 'http'}://127.0.0.1:{port}/"
-    command = [bench.bins["ringway"], "bench", url, *common.flags(shape), "--quiet", "--json", "-"]
+    return [f"{'h2' if is_http2 else 'http'}://127.0.0.1:{port}/", *common.flags(shape)]
+
+
+def ringway(bench, port, is_http2):
+    command = [bench.bins["ringway"], "bench", *target(port, is_http2), "--quiet", "--json", "-"]
     output, spent = common.run_load([*command, "--duration", f"{round(bench.options.seconds)}s"])
     return {"requests": json.loads(output)["counts"]["completed"], **spent}
 
@@ -84,12 +88,9 @@ def late(key, is_http2):
     """An open loop of ours; a server that is not used up."""
 
     def run(bench, name):
-        shape = {"connections": SHAPE[0], "streams": SHAPE[1]} if is_http2 else {"connections": CONNECTIONS}
-        scheme = "h2" if is_http2 else "http"
         mode = "--poisson" if name.endswith("poisson") else "--rate"
         with bench.serving("ringway") as (_server, port):
-            arguments = [f"{scheme}://127.0.0.1:{port}/", *common.flags(shape)]
-            done = half_load.run(bench, arguments, mode, RATES[key])
+            done = half_load.run(bench, target(port, is_http2), mode, RATES[key])
         cost = done["generator_cpu"] / max(done["completed"], 1) * 1e6
         shown = ("lateness", "p50", "p99", "kept", "failed", "error")
         return {"cpu": cost, **{figure: done[figure] for figure in shown}}

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import sys
 from typing import Callable, NamedTuple
 
 import common
@@ -54,16 +53,15 @@ def measure(bench, work, results):
     half = work["half_load"]
     rate = half.rate(work, results)
     names = [name for name in results if name not in half.without]
-    found = {name: {} for name in names}
-    for number in range(work.get("runs", bench.options.runs)):
-        for name in names:
-            print(f"  {work['title']}: half load, round {number + 1}, {name}", file=sys.stderr, flush=True)
-            with half.serve(bench, name) as (server, port):
-                done = run(bench, half.arguments(bench, name, port), "--poisson", rate)
-                if not done["completed"]:
-                    server.complain(f"answers nothing at half load: {done['error']}")
-            for figure, value in done.items():
-                found[name].setdefault(figure, []).append(value)
+
+    def one(name):
+        with half.serve(bench, name) as (server, port):
+            done = run(bench, half.arguments(bench, name, port), "--poisson", rate)
+            if not done["completed"]:
+                server.complain(f"answers nothing at half load: {done['error']}")
+        return done
+
+    found = common.in_turn(bench, work, names, "half load, round", one)
     return {"rate": rate, "arrivals": "poisson", "results": found, "without": half.without}
 
 

@@ -45,24 +45,14 @@ class Bench(common.Bench):
             action = f'respond = "{BODY}"\ncontent_type = "text/plain"'
         else:
             action = 'proxy = "u"'
-        text = f"""
-[runtime]
-workers = 1
-pin = false
-[admin]
-enabled = false
-[[listener]]
-name = "t"
-listen = "127.0.0.1:{port}"
-protocol = "http"
+        listener = f"""protocol = "http"
 max_connections = 20000
 keepalive_requests = "off"
 [[listener.route]]
 {action}
 """
-        if upstream not in (None, -1):
-            text += f'[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
-        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+        servers = "" if upstream in (None, -1) else f'[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
+        return self.ringway(port, listener, None, servers)
 
     def command_nginx(self, port, upstream):
         if upstream == -1:

@@ -55,23 +55,13 @@ class Bench(http1.Bench):
         return f"{self.options.seconds} s per run"
 
     def write_ringway(self, port, routes, more=""):
-        text = f"""
-[runtime]
-workers = 1
-pin = false
-[admin]
-enabled = false
-[[listener]]
-name = "t"
-listen = "127.0.0.1:{port}"
-protocol = "http"
+        listener = f"""protocol = "http"
 max_connections = 20000
 keepalive_requests = "off"
 keepalive_timeout = "10m"
 {routes}
-{more}
 """
-        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+        return self.ringway(port, listener, None, more)
 
     def write_nginx(self, port, servers, more=""):
         text = f"""
@@ -176,7 +166,7 @@ def proxy(policy):
 
     def write(bench, name, port, size):
         servers = [f"127.1.{number // 250}.{1 + number % 250}" for number in range(size)]
-        addresses = [f"{server}:{bench.behind}" for server in servers]
+        addresses = [f"{server}:{bench.servers_port}" for server in servers]
         if name == "ringway":
             listed = ", ".join(f'"{address}"' for address in addresses)
             hashed = 'hash_on = "path"\n' if policy == "hash" else ""
@@ -248,9 +238,9 @@ def with_servers(write, sizes):
     alone = each_size(write, lambda _size: [("a", f"/{number}") for number in range(SPREAD)], sizes)
 
     def run(bench, name):
-        bench.behind = free_port()
-        behind = Process([bench.bins["floor"], "http", f"0.0.0.0:{bench.behind}"], OTHERS)
-        behind.wait_for_port(bench.behind)
+        bench.servers_port = free_port()
+        behind = Process([bench.bins["floor"], "http", f"0.0.0.0:{bench.servers_port}"], OTHERS)
+        behind.wait_for_port(bench.servers_port)
         figures = alone(bench, name)
         behind.stop()
         return figures

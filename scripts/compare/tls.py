@@ -34,16 +34,7 @@ class Bench(http1.Bench):
         action = f'files = "{self.files}"\nfile_cache_ttl = "60s"'
         if upstream is None:
             action = f'respond = "{BODY}"\ncontent_type = "text/plain"'
-        text = f"""
-[runtime]
-workers = 1
-pin = false
-[admin]
-enabled = false
-[[listener]]
-name = "t"
-listen = "127.0.0.1:{port}"
-protocol = "http"
+        listener = f"""protocol = "http"
 max_connections = 20000
 keepalive_requests = "off"
 [[listener.route]]
@@ -52,7 +43,7 @@ keepalive_requests = "off"
 certificate = "{self.chain}"
 key = "{self.key}"
 """
-        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+        return self.ringway(port, listener, None)
 
     def command_nginx(self, port, upstream):
         if upstream == -1:

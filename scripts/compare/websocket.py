@@ -50,24 +50,13 @@ class Bench(http1.Bench):
 
     def command_ringway(self, port, upstream):
         route, more = ROUTES[self.kind]
-        text = f"""
-[runtime]
-workers = 1
-pin = false
-[admin]
-enabled = false
-[[listener]]
-name = "t"
-listen = "127.0.0.1:{port}"
-protocol = "http"
+        listener = f"""protocol = "http"
 max_connections = {max(self.idle, self.subscribers) + SPARE}
 [[listener.route]]
 {route}
-{more}
 """
-        if upstream is not None:
-            text += f'[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
-        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+        servers = "" if upstream is None else f'[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
+        return self.ringway(port, listener, None, more + servers)
 
     def command_tungstenite(self, port, _upstream):
         if self.kind == "fanout":
