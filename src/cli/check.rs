@@ -35,7 +35,6 @@ pub(super) fn watched_files(path: &Path) -> Vec<PathBuf> {
 /// A configuration and the text that it was read from.
 pub(super) struct Source {
     pub(super) config: Config,
-    name: String,
     text: ConfigText,
 }
 
@@ -66,7 +65,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         warn(&format!("{report}\n"));
     }
     if let Some(url) = &args.against_running {
-        return running::compare(&source.name, &source.config, url.as_deref(), &args.tls);
+        return running::compare(source.text.name(), &source.config, url.as_deref(), &args.tls);
     }
     if args.print {
         return print(source.config.to_toml().as_bytes());
@@ -77,13 +76,12 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         1 => ", 1 warning".to_owned(),
         more => format!(", {more} warnings"),
     };
-    let Source { config, name, text, .. } = source;
+    let Source { config, text } = source;
+    let name = text.name();
+    let line = format!("{name}: good ({listeners} listeners, {upstreams} upstreams{warnings})\n");
     // The process ends: to free 100,000 routes one by one would take a good part of its time.
     std::mem::forget((config, text));
-    print(
-        format!("{name}: good ({listeners} listeners, {upstreams} upstreams{warnings})\n")
-            .as_bytes(),
-    )
+    print(line.as_bytes())
 }
 
 fn explain_request(args: &CheckArgs, config: &Config, request: &str) -> ExitCode {
@@ -124,7 +122,7 @@ impl Source {
         let variables = |name: &str| std::env::var(name).ok();
         let mut config = config::parse_whole(&text, Some(&variables)).map_err(wrong)?;
         config.resolve_paths(&folder);
-        Ok(Self { config, name, text })
+        Ok(Self { config, text })
     }
 
     /// What is found outside of it. This program adds no handlers.

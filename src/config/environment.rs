@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::accept;
 use super::report::Mistake;
 
-/// Gives the value of a variable, if there is such a one.
+/// Returns the value of a variable, if it is set.
 pub type Variables<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Replaces the variables in all texts of a file.
@@ -75,8 +75,8 @@ fn expand(text: &str, variables: &Variables<'_>) -> Result<Option<String>, Fault
         out.push_str(&value_of(&reference[..end], variables)?);
         (has_any, rest) = (true, &reference[end + 1..]);
     }
-    out.push_str(rest);
-    Ok(has_any.then_some(out))
+    // Most texts have none: they are not copied.
+    Ok(has_any.then(|| out + rest))
 }
 
 fn starts_name(text: &str) -> bool {
@@ -97,7 +97,7 @@ fn value_of(reference: &str, variables: &Variables<'_>) -> Result<String, Fault>
                 .to_owned(),
         });
     }
-    // As in a shell, an empty variable is as none where there is a default.
+    // As in a shell, the default also replaces an empty variable.
     let value = variables(name).filter(|value| default.is_none() || !value.is_empty());
     value.or_else(|| default.map(str::to_owned)).ok_or_else(|| Fault {
         message: format!("the environment has no variable `{}`", accept::shown(name)),
@@ -130,7 +130,7 @@ mod tests {
             ("${PORT:-x}", "8080"),
             ("${EMPTY}|", "|"),
             ("${EMPTY:-x}", "x"),
-            // What a variable says is no reference again.
+            // References in the value of a variable are not replaced.
             ("${NESTED}", "${PORT}"),
             ("$${PORT} ${PORT}", "$${PORT} 8080"),
             ("$$${PORT}", "$$8080"),

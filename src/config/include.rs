@@ -1,6 +1,8 @@
 //! `include`: further files of a configuration. Each is read by itself, and then joined to one
 //! text, so that all mistakes of all files are told at once, each with its file.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -8,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::accept;
+use super::accept::{self, quoted};
 use super::report::{Mistake, Report};
 use super::text::ConfigText;
 
@@ -28,6 +30,7 @@ const BYTES_MAX: usize = super::parse::TEXT_MAX;
 /// included file that begins with keys of no table.
 pub fn with_includes(name: &str, text: &str, folder: &Path) -> Result<ConfigText, Report> {
     let Joined { text, mistakes, .. } = Joined::of(name, text, folder);
+    let text = text.unwrap_or_else(|| ConfigText::new(name, ""));
     match mistakes.is_empty() {
         true => Ok(text),
         false => Err(Report::new(&text, mistakes)),
@@ -45,14 +48,14 @@ pub fn included_files(name: &str, text: &str, folder: &Path) -> Vec<PathBuf> {
 }
 
 struct Joined<'a> {
-    text: ConfigText,
-    is_begun: bool,
+    /// The files so far, in one text.
+    text: Option<ConfigText>,
     bytes: usize,
     folder: &'a Path,
-    /// The files that are being read, each included by the one before.
+    /// The canonical paths of the files that are being read, each included by the one before.
     stack: Vec<PathBuf>,
-    /// All files so far.
-    seen: Vec<PathBuf>,
+    /// Those of all included files so far.
+    seen: HashSet<PathBuf>,
     watched: Vec<PathBuf>,
     mistakes: Vec<Mistake>,
 }
@@ -60,23 +63,25 @@ struct Joined<'a> {
 impl<'a> Joined<'a> {
     fn of(name: &str, text: &str, folder: &'a Path) -> Self {
         let mut joined = Self {
-            text: ConfigText::new("", ""),
-            is_begun: false,
+            text: None,
             bytes: 0,
             folder,
             stack: Vec::new(),
-            seen: Vec::new(),
+            seen: HashSet::new(),
             watched: Vec::new(),
             mistakes: Vec::new(),
         };
-        joined.add(name, text, Path::new(name));
+        joined.add(name, text, canonical(Path::new(name)));
         joined
     }
 
     /// Adds a file, and what it includes.
-    fn add(&mut self, name: &str, text: &str, path: &Path) {
+    fn add(&mut self, name: &str, text: &str, own: PathBuf) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let (tree, errors) = DeTable::parse_recoverable(text);
+        // Most files include nothing, and are parsed only as a part of the joined text. A key may
+        // be written with escapes.
+        let may_include = text.contains("include") || text.contains('\\');
+        let (tree, errors) = DeTable::parse_recoverable(if may_include { text } else { "" });
         let include = tree.get_ref().get_key_value("include");
         let statement = include.map(|(key, value)| key.span().start..value.span().end);
         let text_without = without(text, statement);
@@ -87,11 +92,11 @@ impl<'a> Joined<'a> {
             let help = "write it below the header of its table";
             self.mistakes.push(Mistake::new(shifted(place, start), message, help));
         }
-        // What is wrong with the syntax is told of the whole.
+        // Mistakes of syntax are reported when the joined text is parsed.
         if !errors.is_empty() {
             return;
         }
-        self.stack.push(path.to_owned());
+        self.stack.push(own);
         if let Some((_, value)) = include {
             for (pattern, span) in self.patterns(value, start) {
                 self.include(&pattern, span);
@@ -102,11 +107,10 @@ impl<'a> Joined<'a> {
 
     fn push(&mut self, name: &str, text: &str) -> usize {
         self.bytes += text.len();
-        if self.is_begun {
-            return self.text.push(name, text);
+        if let Some(joined) = &mut self.text {
+            return joined.push(name, text);
         }
-        self.is_begun = true;
-        self.text = ConfigText::new(name, text);
+        self.text = Some(ConfigText::new(name, text));
         0
     }
 
@@ -177,9 +181,8 @@ impl<'a> Joined<'a> {
         let mut wrong = |message: String, help: &str| {
             self.mistakes.push(Mistake::new(span.clone(), message, help));
         };
-        let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let is_own = |other: &PathBuf| other.canonicalize().is_ok_and(|other| other == own);
-        if self.stack.iter().any(is_own) {
+        let own = canonical(path);
+        if self.stack.contains(&own) {
             return wrong(
                 format!("`include`: {} includes itself, by way of others or not", quoted(&shown)),
                 "remove one of the includes",
@@ -203,8 +206,8 @@ impl<'a> Joined<'a> {
                 "are these the right ones?",
             ),
             Ok(text) => {
-                self.seen.push(own);
-                self.add(&shown, &text, path);
+                self.seen.insert(own.clone());
+                self.add(&shown, &text, own);
             }
             Err(error) => wrong(
                 format!("`include`: reading {} failed: {error}", quoted(&shown)),
@@ -220,8 +223,9 @@ fn folder_of(pattern: &Path) -> PathBuf {
     pattern.parent().unwrap_or(pattern).components().take_while(is_fixed).collect()
 }
 
-fn quoted(text: &str) -> String {
-    accept::quoted(text)
+/// The path without links; one that cannot be resolved is left as it is.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn shifted(span: Range<usize>, start: usize) -> Range<usize> {
@@ -229,12 +233,12 @@ fn shifted(span: Range<usize>, start: usize) -> Range<usize> {
 }
 
 /// The text with a part of it blank, so that all places stay.
-fn without(text: &str, part: Option<Range<usize>>) -> String {
-    let Some(part) = part else { return text.to_owned() };
+fn without(text: &str, part: Option<Range<usize>>) -> Cow<'_, str> {
+    let Some(part) = part else { return text.into() };
     let (before, rest) = text.split_at(part.start);
     let (blank, behind) = rest.split_at(part.end - part.start);
     let blank: String = blank.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
-    [before, &blank, behind].concat()
+    [before, &blank, behind].concat().into()
 }
 
 /// The first line that stands before any table, if it has a key.

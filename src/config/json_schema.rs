@@ -3,17 +3,15 @@
 //! that span several keys are for `ringway check`, as is that some file has a listener: one that
 //! is included may have none.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
-use super::http::BODY_MAX;
 use super::http::schema::{
     ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, HEALTH_KIND_WORDS, LOG_FORM_WORDS,
     RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
 };
 use super::http::websocket::{RELAY_FORMAT_WORDS, SERVICE_WORDS, WEBSOCKET, WEBSOCKET_INSPECT};
-use super::kinds::{Bytes, Choice, Kind, Time, Unless};
+use super::http::{BODY_MAX, TOTAL_TIMEOUT};
+use super::kinds::{Bytes, Choice, Kind, Unless};
 use super::schema::{
     ADMIN, LISTENER, LOG, PROTOCOL_WORDS, ROOT, RUNTIME, TableKeys, UPSTREAM, Words,
 };
@@ -147,10 +145,6 @@ fn size_or_off() -> Value {
     Unless("off", Bytes::<u64>(0..=u64::MAX >> 1)).schema()
 }
 
-fn duration_or_off() -> Value {
-    Unless("off", Time(Duration::ZERO..=Duration::MAX)).schema()
-}
-
 /// A table of names and texts.
 fn texts() -> Value {
     json!({ "type": "object", "additionalProperties": { "type": "string" } })
@@ -231,7 +225,7 @@ fn route() -> Value {
         ("status_page", json!({ "const": true })),
         ("websocket_page", json!({ "const": true })),
         ("body_max", BODY_MAX.schema()),
-        ("total_timeout", duration_or_off()),
+        ("total_timeout", TOTAL_TIMEOUT.schema()),
         ("prefix_rewrite", text()),
         ("grpc_web", json!({ "type": "boolean" })),
         ("grpc_message_max", size_or_off()),

@@ -332,7 +332,7 @@ impl<K: Kind> Kind for List<K> {
 
     fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<Self::Value> {
         let values = section.list(key, &self.counts, |value| self.each.accept(value));
-        // Nothing is held against the place of a list.
+        // A list has no place of its own to report.
         values.map_or(Field::Nothing, |values| Field::Value(Spanned::new(0..0, values)))
     }
 

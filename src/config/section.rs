@@ -36,16 +36,6 @@ impl<T> Field<T> {
     }
 }
 
-/// Where values that are held against each other are set: the second, or the first if only that
-/// is. `None` if neither is, or one could not be read.
-pub(super) fn later<F, S>(first: &Field<F>, second: &Field<S>) -> Option<Range<usize>> {
-    match (first, second) {
-        (Field::Mistake, _) | (_, Field::Mistake) | (Field::Nothing, Field::Nothing) => None,
-        (_, Field::Value(set)) => Some(set.span()),
-        (Field::Value(set), Field::Nothing) => Some(set.span()),
-    }
-}
-
 /// A key that must be there and is not.
 struct Missing {
     key: &'static str,
@@ -372,11 +362,6 @@ impl<'i, 'm> Section<'i, 'm> {
             }
         }
         pairs.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
-    }
-
-    /// The key, if this kind of table has it.
-    pub(super) fn known<'k>(&mut self, key: &'k str) -> Option<(&mut Self, &'k str)> {
-        self.keys.contains(&key).then_some((self, key))
     }
 
     /// Notes that a key is missing.

@@ -111,7 +111,7 @@ pub enum ClientAuth {
 }
 
 table! {
-    /// How servers are spoken to by TLS.
+    /// TLS to the servers of an upstream.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct UpstreamTls {
         /// The file with the CA certificates (PEM) that issue servers' certificates; `"off"`: the
@@ -204,9 +204,8 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
     let chains = section.required_list("certificate", example, CERTIFICATES_MAX, file_or_made);
     let example = "key = \"/etc/ringway/example.key\"";
     let keys = section.required_list("key", example, CERTIFICATES_MAX, file_or_made);
-    let ocsp = section.known("ocsp").and_then(|(section, key)| {
-        section.list(key, &(0..=CERTIFICATES_MAX), |v| FILE_OR_OFF.accept(v))
-    });
+    let staples = List { counts: 0..=CERTIFICATES_MAX, each: FILE_OR_OFF };
+    let mut ocsp = section.key("ocsp", &staples, Vec::new).into_iter();
     if let (Some(last), true) = (keys.last(), !chains.is_empty() && chains.len() != keys.len()) {
         section.report(Mistake::new(
             last.span(),
@@ -214,7 +213,6 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
             "give each certificate its key, in the same order",
         ));
     }
-    let mut ocsp = ocsp.unwrap_or_default().into_iter();
     let certificates = chains.into_iter().zip(keys).map(|(chain, key)| CertificateFiles {
         chain: chain.into_inner(),
         key: key.into_inner(),

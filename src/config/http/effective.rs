@@ -5,16 +5,17 @@ use std::fmt;
 use toml::{Table, Value};
 
 use super::super::effective::{quoted, write_all};
+use super::super::kinds::Kind;
 use super::super::schema::word;
-use super::super::units::{Period, Size};
+use super::super::units::Size;
 use super::super::{Config, ServerAddress};
 use super::schema::actions_of;
 use super::websocket::RELAY_FORMAT_WORDS;
 use super::{
-    AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition, HashOn,
-    HeaderEdits, HealthKind, HealthOptions, HostPattern, HttpOptions, HttpUpstream, Origins,
-    PathPattern, RateLimit, Route, ServerShare, SocketLimits, Users, WebSocketOptions,
-    WebSocketService,
+    AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, BODY_MAX, CertificateCondition,
+    HashOn, HeaderEdits, HealthKind, HealthOptions, HostPattern, HttpOptions, HttpUpstream,
+    Origins, PathPattern, RateLimit, Route, ServerShare, SocketLimits, TOTAL_TIMEOUT, Users,
+    WebSocketOptions, WebSocketService,
 };
 
 /// A line: a key and its value.
@@ -82,8 +83,8 @@ pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
     let rewrite = route.prefix_rewrite.as_deref().map(quoted);
     let mut rest = vec![
         ("prefix_rewrite", or_off(rewrite)),
-        ("body_max", or_off(route.body_max.map(size))),
-        ("total_timeout", or_off(route.total_timeout.map(period))),
+        ("body_max", BODY_MAX.write(&route.body_max)),
+        ("total_timeout", TOTAL_TIMEOUT.write(&route.total_timeout)),
         ("grpc_web", Value::from(route.grpc_web)),
         ("grpc_message_max", or_off(route.grpc_message_max.map(size))),
     ];
@@ -307,10 +308,6 @@ fn health(health: &HealthOptions) -> Value {
 
 fn size(bytes: impl Into<u64>) -> Value {
     Value::from(Size(bytes.into()).to_string())
-}
-
-fn period(duration: std::time::Duration) -> Value {
-    Value::from(Period(duration).to_string())
 }
 
 fn or_off(value: Option<Value>) -> Value {

@@ -7,9 +7,10 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::accept::{self as values, Fault, parsed};
+use super::super::kinds::{Bool, Bytes};
 use super::super::report::Mistake;
 use super::super::schema::word;
-use super::super::section::{Field, Section, later};
+use super::super::section::{Field, Section};
 use super::super::units::{Period, Size};
 use super::accept;
 use super::schema::HANDLER_NAME_MAX;
@@ -147,13 +148,12 @@ struct Parts {
 
 fn parts(section: &mut Section<'_, '_>) -> Parts {
     let topics = section.optional("topics", values::name).value();
-    let publish = section.optional("publish", values::boolean);
-    let subscribe = section.optional("subscribe", values::boolean);
-    let place = later(&publish, &subscribe);
+    let publish = section.key("publish", &Bool, || true);
+    let subscribe = section.key("subscribe", &Bool, || true);
+    let place = section.later_key("publish", "subscribe");
     let upstream = section.optional("upstream", values::name);
     let format = section.optional("relay_format", |v| values::choice(v, RELAY_FORMAT_WORDS));
     let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
-    let (publish, subscribe) = (publish.or(true), subscribe.or(true));
     if let Some(place) = place.filter(|_| !publish && !subscribe) {
         section.report(Mistake::new(
             place,
@@ -280,11 +280,9 @@ fn messages(
     given: &[Spanned<&'static str>],
     options: &mut SocketLimits,
 ) {
-    let message = section.optional("message_max", |v| values::size(v, &MESSAGE_RANGE));
-    let frame = section.optional("frame_max", |v| values::size(v, &MESSAGE_RANGE));
-    let place = later(&message, &frame);
-    options.message_max = message.or(options.message_max);
-    options.frame_max = frame.or(options.message_max);
+    options.message_max = section.key("message_max", &Bytes(MESSAGE_RANGE), || options.message_max);
+    options.frame_max = section.key("frame_max", &Bytes(MESSAGE_RANGE), || options.message_max);
+    let place = section.later_key("message_max", "frame_max");
     if let Some(place) = place.filter(|_| options.frame_max > options.message_max) {
         let [frame, message] =
             [options.frame_max, options.message_max].map(|size| Size(size.into()));

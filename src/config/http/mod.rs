@@ -73,7 +73,7 @@ table! {
         /// How long a connection may be idle between requests: by default what browsers expect.
         "keepalive_timeout" keepalive_timeout: Duration = Duration::from_secs(75),
             Time(MILLISECOND..=DAY);
-        /// Requests of one connection, so that clients are spread anew from time to time. `"off"`:
+        /// Requests of one connection, so that clients are spread again from time to time. `"off"`:
         /// any number.
         "keepalive_requests" keepalive_requests: Option<u32> = Some(10_000),
             Unless("off", Whole(1..=u32::MAX));
@@ -123,6 +123,8 @@ table! {
 
 /// `body_max`, of a listener or a route.
 pub(super) const BODY_MAX: Unless<Bytes<u64>> = Unless("off", Bytes(0..=1 << 40));
+/// `total_timeout` of a route.
+pub(super) const TOTAL_TIMEOUT: Unless<Time> = Unless("off", Time(MILLISECOND..=DAY));
 /// Of timeouts that a connection waits for.
 const TIMEOUT: Time = Time(MILLISECOND..=HOUR);
 /// Bytes per second.

@@ -43,7 +43,7 @@ table! {
         "requests_max" requests_max: Option<u32> = None, Unless("off", Whole(1..=1_000_000));
         /// Retries in flight, in the whole process.
         "retries_max" retries_max: u32 = 64, Whole(1..=1_000_000);
-        /// Which version of HTTP servers are spoken to in.
+        /// The version of HTTP for the connections to servers.
         "protocol" protocol: ServerProtocol = ServerProtocol::Auto, Choice(SERVER_PROTOCOL_WORDS);
         /// What servers get as `host`.
         "host_header" host_header: HostHeader = HostHeader::Pass, HOST_HEADER;
@@ -160,7 +160,7 @@ impl Kind for RetryReasons {
     }
 }
 
-/// Which version of HTTP servers are spoken to in.
+/// The version of HTTP for the connections to servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {
     /// By TLS, the one that a server prefers of both; in clear text HTTP/1.1.
@@ -249,10 +249,10 @@ table! {
         "jitter" jitter: f64 = 0.1, SHARE;
         /// Good checks in a row that make a server healthy.
         "rise" rise: u32 = 2, CHECKS;
-        /// Bad checks in a row after which it is not: one lost check is no lost server.
+        /// Bad checks in a row after which it is not: a single lost check does not mark it as down.
         "fall" fall: u32 = 3, CHECKS;
         .. {
-            /// What is asked, and what has to come.
+            /// The request of a check, and the expected answer.
             kind: HealthKind = HealthKind::Http(HttpCheck::default());
         }
     }

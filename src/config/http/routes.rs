@@ -9,7 +9,6 @@ use toml::de::DeValue;
 use super::super::accept as values;
 use super::super::kinds::Kind;
 use super::super::report::Mistake;
-use super::super::schema::{DAY, MILLISECOND};
 use super::super::section::{Field, Section};
 use super::accept;
 use super::endpoint::{RawWebSocket, websocket, websocket_inspect};
@@ -24,7 +23,8 @@ use super::schema::{
 };
 use super::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
 use super::{
-    AccessLists, Action, BODY_MAX, Compression, HostPattern, PathPattern, Route, WebSocketOptions,
+    AccessLists, Action, BODY_MAX, Compression, HostPattern, PathPattern, Route, TOTAL_TIMEOUT,
+    WebSocketOptions,
 };
 
 /// `status` of a redirect: found for now.
@@ -241,10 +241,7 @@ fn total_timeout(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
 ) -> Option<Option<Duration>> {
-    let total = section.optional("total_timeout", |v| {
-        values::unless(v, "off", |v| values::duration(v, &(MILLISECOND..=DAY)))
-    });
-    let total = total.value()?;
+    let total = TOTAL_TIMEOUT.read("total_timeout", section).value()?;
     let has_one = given.iter().any(|key| matches!(*key.get_ref(), "proxy" | "handler"));
     if total.get_ref().is_some() && !has_one {
         section.report(Mistake::new(
