@@ -1,7 +1,7 @@
 //! The parts of the data path: slots, buffers, timers, the ring, the machine of each protocol and
 //! what they are made of, routes, records of TLS, the servers of an upstream, what is counted.
 //!
-//! `cargo bench --bench parts -- --quick`. `cargo test` runs each once, so that they stay alive.
+//! `cargo bench --bench parts -- --quick`. `cargo test` runs each once, so that they keep working.
 
 #[path = "parts/cluster.rs"]
 mod cluster;

@@ -424,11 +424,28 @@ pub(super) fn ask(
     timeout: Duration,
     len_max: usize,
 ) -> Result<Reply, Failure> {
-    let url = request.url;
+    ask_with(request, &ask_options(request.url, tls, timeout)?, len_max)
+}
+
+/// The options of [`ask_with`]: files of TLS are read, and mistakes are found.
+pub(super) fn ask_options(
+    url: &Url,
+    tls: &TlsArgs,
+    timeout: Duration,
+) -> Result<ConnectOptions, Failure> {
     if !url.secure && tls.is_given() {
         return Err(Failure::Usage(format!("{url}: the switches of TLS are for https://")));
     }
-    http::exchange(request, &options(url, tls, timeout)?, timeout, len_max)
+    options(url, tls, timeout)
+}
+
+/// [`ask`] with options that serve several exchanges.
+pub(super) fn ask_with(
+    request: &Request<'_>,
+    options: &ConnectOptions,
+    len_max: usize,
+) -> Result<Reply, Failure> {
+    http::exchange(request, options, options.deadline, len_max)
 }
 
 fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions, Failure> {

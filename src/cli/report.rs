@@ -10,6 +10,7 @@ use super::admin::complete;
 use super::bench::{failed, stop_at_signals};
 use super::connect::{self, Failure, Request, http_url, period, tls::TlsArgs};
 use super::print;
+use crate::client::ConnectOptions;
 use crate::load::report::OutputFile;
 use crate::load::run::Stopper;
 use crate::load::server_latency::report::{ServerLatency, date, watch};
@@ -21,7 +22,7 @@ use crate::proto::http::status::reason;
 pub(super) const AFTER_HELP: &str = "\
 The report has quantiles by route, and by upstream and phase: the wait for a connection, the
 connect, the first byte, the whole exchange. Without --for it is of all since the start of the
-server; with it, of what comes from now on, with its course.
+server; with it, it covers the requests of that period, and their latency over time.
 
 Examples:
   ringway report http://127.0.0.1:9901 --html latency.html
@@ -79,24 +80,32 @@ fn report(args: &ReportArgs) -> Result<String, Failure> {
     let open = |option, path: &Option<PathBuf>| {
         path.as_deref().map(|path| OutputFile::open(option, path)).transpose().map_err(failed)
     };
-    // What cannot be written is found before the server is watched.
+    // An output file that cannot be written fails before the server is watched.
     let (html, json) = (open("--html", &args.html)?, open("--json", &args.json)?);
     let url = complete(&args.url, PATH);
+    let request = Request { method: Method::Get, url: &http_url(&url)?, token: None };
+    let options = connect::ask_options(request.url, &args.tls, PATIENCE)?;
+    let fetch = || fetch(&request, &options);
     let found = match args.time {
-        None => ServerLatency::since_start(&url, date(), fetch(&url, &args.tls)?),
+        None => ServerLatency::since_start(&url, date(), fetch()?),
         Some(time) => {
             let stopper = Stopper::default();
             stop_at_signals(&stopper)?;
-            watch(&url, (time, args.interval), &stopper, || fetch(&url, &args.tls))?
+            watch(&url, (time, args.interval), &stopper, fetch)?
         }
     };
     let mut shown = text::render(&found);
-    for (file, content) in [(html, page::render(&found).into_bytes()), (json, to_json(&found)?)] {
-        let Some(file) = file else { continue };
+    let mut write = |file: OutputFile, content: &[u8]| {
         if file.is_stdout() {
             shown.clear();
         }
-        file.write(|out| out.write_all(&content)).map_err(failed)?;
+        file.write(|out| out.write_all(content)).map_err(failed)
+    };
+    if let Some(file) = html {
+        write(file, page::render(&found).as_bytes())?;
+    }
+    if let Some(file) = json {
+        write(file, &to_json(&found)?)?;
     }
     Ok(shown)
 }
@@ -107,9 +116,8 @@ fn to_json(found: &ServerLatency) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn fetch(url: &str, tls: &TlsArgs) -> Result<Snapshot, Failure> {
-    let request = Request { method: Method::Get, url: &http_url(url)?, token: None };
-    let reply = connect::ask(&request, tls, PATIENCE, LEN_MAX)?;
+fn fetch(request: &Request<'_>, options: &ConnectOptions) -> Result<Snapshot, Failure> {
+    let (url, reply) = (request.url, connect::ask_with(request, options, LEN_MAX)?);
     match reply.status {
         200 => Snapshot::parse(&reply.body).map_err(|error| failed(format!("{url}: {error}"))),
         404 => Err(failed(format!(

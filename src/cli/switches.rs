@@ -135,7 +135,7 @@ fn addresses(text: &str) -> Vec<String> {
 }
 
 /// A text as TOML has it.
-fn quoted(text: &str) -> String {
+pub(in crate::cli) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 

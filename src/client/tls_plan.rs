@@ -1,4 +1,4 @@
-//! How TLS is spoken with a server, as data: it can be sent to another machine.
+//! The TLS options of a client as data, which can be sent to another machine.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{ClientError, Tls};
 use crate::net::tls::{ClientOptions, PinError, Policy, Roots, Version};
 
-/// How TLS is spoken with a server, as data.
+/// The TLS options of a client, as data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsPlan {
     /// Issuers that are trusted, in PEM; `None`: those of the system.
@@ -25,7 +25,7 @@ pub struct TlsPlan {
 }
 
 impl TlsPlan {
-    /// The options of connections, as it says.
+    /// The options for the connections of this plan.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -55,7 +55,7 @@ impl TlsPlan {
         self.tls_with(self.options()?)
     }
 
-    /// TLS with these options, and the name that it says.
+    /// TLS with these options, and the server name of this plan.
     ///
     /// # Errors
     /// What is wrong with them.

@@ -46,7 +46,7 @@ pub(super) enum Report {
     Slice(Box<Slice>),
     /// The thread has ended.
     Ended(Ended),
-    /// An agent has ended, and all its threads: what it says of itself.
+    /// An agent has ended, and all its threads: its own result.
     Agent(Box<AgentResult>),
     /// An agent is lost.
     Lost(LoadError),

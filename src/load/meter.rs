@@ -3,7 +3,7 @@
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// What a process has used between two moments that come by.
+/// The CPU time of a process between two calls.
 #[derive(Debug)]
 pub(super) struct CpuMeter {
     /// When it was made.

@@ -287,16 +287,24 @@ impl LoadOptions {
     }
 
     fn request(&self, url: &LoadUrl) -> Result<PreparedRequest, LoadError> {
+        self.request_of(url, &self.method, self.body.as_deref().unwrap_or_default())
+    }
+
+    fn request_of(
+        &self,
+        url: &LoadUrl,
+        method: &str,
+        body: &[u8],
+    ) -> Result<PreparedRequest, LoadError> {
         let http =
             url.http.clone().ok_or_else(|| LoadError::Options(format!("{url} has no path")))?;
-        let mut request = Request::to(&self.method, http);
+        let mut request = Request::to(method, http);
         for (name, value) in &self.fields {
             request = match name.eq_ignore_ascii_case("host") {
                 true => request.authority(value),
                 false => request.field(name, value),
             };
         }
-        let body = self.body.as_deref().unwrap_or_default();
         request.body(body).prepare().map_err(LoadError::Client)
     }
 
@@ -345,8 +353,7 @@ impl LoadOptions {
 
     /// A call of gRPC, without its messages.
     fn call(&self, url: &LoadUrl) -> Result<PreparedRequest, LoadError> {
-        let options = Self { method: "POST".to_owned(), body: None, ..self.clone() };
-        let mut request = options.request(url)?;
+        let mut request = self.request_of(url, "POST", b"")?;
         request.head.fields.push_known(Known::ContentType, CONTENT_TYPE);
         request.head.takes_trailers = true;
         Ok(request)
@@ -354,8 +361,7 @@ impl LoadOptions {
 
     fn websocket(&self, url: &LoadUrl) -> Result<websocket::Prepared, LoadError> {
         const KEY_PLACE: &str = "\r\nsec-websocket-key: ";
-        let options = Self { method: "GET".to_owned(), body: None, ..self.clone() };
-        let mut request = options.request(url)?;
+        let mut request = self.request_of(url, "GET", b"")?;
         let fields = &mut request.head.fields;
         fields.push(b"upgrade", b"websocket");
         fields.push(handshake::VERSION_FIELD, b"13");

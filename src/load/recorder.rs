@@ -114,7 +114,7 @@ pub(super) struct Failures {
 pub(super) struct Slice {
     /// Its number: the seconds (or what a slice is) since the beginning of what is measured.
     pub(super) number: u64,
-    /// Threads that it is of.
+    /// Slices of single threads that were added up in it.
     pub(super) threads: usize,
     /// From when a request was due (closed loop: sent) to its answer's end.
     pub(super) total: LatencyHistogram,
@@ -164,6 +164,7 @@ impl Slice {
         for (own, others) in pairs {
             own.add(others);
         }
+        self.threads += other.threads;
         self.tally.add(&other.tally);
         for (failure, failures) in &other.failures {
             let own = self.failures.entry(*failure);
@@ -193,6 +194,29 @@ pub(super) fn cut(mut example: String) -> String {
     }
     example.truncate(end);
     example
+}
+
+/// Slices that are added up by their numbers, until those of all threads have come.
+#[derive(Debug, Default)]
+pub(super) struct OpenSlices(BTreeMap<u64, Slice>);
+
+impl OpenSlices {
+    /// Adds a slice, of one thread or of several.
+    pub(super) fn add(&mut self, slice: Slice) {
+        match self.0.get_mut(&slice.number) {
+            Some(sum) => sum.add(&slice),
+            None => {
+                self.0.insert(slice.number, slice);
+            }
+        }
+    }
+
+    /// Takes the oldest one, if it is of that many threads, or if more than `most` are open.
+    pub(super) fn take(&mut self, threads: usize, most: usize) -> Option<Slice> {
+        let is_many = self.0.len() > most;
+        let first = self.0.first_entry()?;
+        (is_many || first.get().threads >= threads).then(|| first.remove())
+    }
 }
 
 #[cfg(test)]

@@ -410,7 +410,7 @@ impl RunResult {
         (requests > 0.0).then(|| server.cpu_seconds.map(|cpu| cpu * 1e6 / requests)).flatten()
     }
 
-    /// What is said of an agent that was lost in it, if there is one.
+    /// The error of the first agent that was lost, if any.
     #[must_use]
     pub fn lost_agent(&self) -> Option<&str> {
         let lost = self.errors.iter().find(|error| error.kind == AGENT);

@@ -1,6 +1,5 @@
 //! A run: its threads, the time that all of them begin at, and the sum of what they measure.
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,7 +13,7 @@ use super::generator::{Ended, Report};
 use super::histogram::LatencyHistogram;
 use super::meter::CpuMeter;
 use super::options::LoadOptions;
-use super::recorder::{Slice, Tally};
+use super::recorder::{OpenSlices, Slice, Tally};
 use super::result::{
     AgentResult, Counts, ErrorKind, Interval, Latencies, Load, Mode, Ramp, RunResult, Target,
     VERSION, thin,
@@ -30,7 +29,7 @@ use crate::service::date::Rfc3339;
 const INTERVALS_MAX: usize = 1800;
 /// How long threads have between the time at which all are ready and the first request.
 const START_AFTER: Duration = Duration::from_millis(20);
-/// The interval of progress reports, if nothing else is to be told.
+/// The longest wait for a report of a thread, so that a stop is noticed.
 const LOOK: Duration = Duration::from_millis(100);
 /// Intervals that wait for slices of other threads, at most: then the oldest has what it has.
 const OPEN_MAX: usize = 64;
@@ -118,9 +117,9 @@ pub fn run(
 pub(super) struct Started {
     /// The threads that report.
     pub(super) threads: Vec<JoinHandle<()>>,
-    /// What is spoken, as results name it.
+    /// The protocol, as results name it.
     pub(super) protocol: String,
-    /// How long before the first request all threads are told of it.
+    /// How long before the first request all threads get its time.
     pub(super) lead: Duration,
 }
 
@@ -152,9 +151,9 @@ struct Run {
     lead: Duration,
     whole: Slice,
     /// Slices of which other threads have to give theirs, and how many have.
-    open: BTreeMap<u64, (Slice, usize)>,
+    open: OpenSlices,
     intervals: Vec<Interval>,
-    /// The number of the first slice that is no interval yet.
+    /// The number of the first slice that has not become an interval.
     next: u64,
     /// Threads that are ready.
     ready: usize,
@@ -177,7 +176,7 @@ impl Run {
             course,
             lead,
             whole: Slice::new(0),
-            open: BTreeMap::new(),
+            open: OpenSlices::default(),
             intervals: Vec::new(),
             next: 0,
             ready: 0,
@@ -220,7 +219,7 @@ impl Run {
                 }
                 Ok(Report::Agent(agent)) => self.agents.push(*agent),
                 Ok(Report::Lost(error)) => {
-                    // Without a part of the load it is another load.
+                    // A run that lost an agent did not send the whole load.
                     stopper.stop();
                     self.lost.push(error);
                 }
@@ -277,32 +276,19 @@ impl Run {
     fn add(&mut self, mut slice: Slice) {
         // What comes too late for its interval belongs to the next one.
         slice.number = slice.number.max(self.next);
-        match self.open.get_mut(&slice.number) {
-            Some((sum, count)) => {
-                sum.add(&slice);
-                *count += slice.threads;
-            }
-            None => {
-                let threads = slice.threads;
-                self.open.insert(slice.number, (slice, threads));
-            }
-        }
+        self.open.add(slice);
         self.settle();
     }
 
     /// Slices that are complete become intervals.
     fn settle(&mut self) {
         let missing = self.course.threads.saturating_sub(self.ended.len());
-        loop {
-            let is_full = self.open.len() > OPEN_MAX;
-            let Some(first) = self.open.first_entry() else { return };
-            if first.get().1 < self.course.threads && missing != 0 && !is_full {
-                return;
-            }
-            let (number, (slice, _)) = first.remove_entry();
-            self.next = number + 1;
+        // Once all threads have ended, no slice waits for others.
+        let threads = if missing == 0 { 0 } else { self.course.threads };
+        while let Some(slice) = self.open.take(threads, OPEN_MAX) {
+            self.next = slice.number + 1;
             self.whole.add(&slice);
-            self.intervals.push(self.interval(number, &slice));
+            self.intervals.push(self.interval(slice.number, &slice));
             thin(&mut self.intervals, INTERVALS_MAX);
         }
     }

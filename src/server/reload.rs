@@ -56,8 +56,8 @@ const LISTINGS_MAX: u32 = 3;
 impl ConfigSource {
     /// A source that calls `read`, which says for a person what is wrong. `files` lists those that
     /// it reads, and folders in which it looks for them: a server that watches its configuration
-    /// looks whether they have changed since this was called. They are listed anew before each
-    /// read.
+    /// looks whether they have changed since this was called. They are listed again before
+    /// each read.
     pub fn new(
         files: impl Fn() -> Vec<PathBuf> + Send + Sync + 'static,
         read: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::load::failed;
-use crate::cli::connect::{Failure, status};
+use crate::cli::connect::{Failure, status, tls::eprint};
+use crate::cli::switches::quoted;
 use crate::config;
 use crate::load::agents::Token;
 use crate::load::agents::agent::Agent;
@@ -35,7 +36,7 @@ Exit status: 0 ended by a signal; 1 failure; 2 wrong usage.";
 /// Bytes of a file with a token, at most.
 const TOKEN_FILE_MAX: u64 = 4096;
 
-/// Where an agent listens, and for whom.
+/// The address that an agent listens on, and its token and certificate.
 #[derive(Debug, Args)]
 pub(super) struct AgentArgs {
     /// Where to listen
@@ -79,17 +80,17 @@ pub(super) fn read_token(switch: &str, path: &Path) -> Result<Token, Failure> {
 
 fn serve(args: &AgentArgs) -> Result<(), Failure> {
     let token = read_token("--token-file", &args.token_file)?;
-    let agent = Agent::new(token, |notice| say(&notice.to_string()));
+    let agent = Agent::new(token, |notice| eprint(&notice.to_string()));
     let options = StartOptions { handler: agent.into_handlers(), ..StartOptions::default() };
     let text = configuration(args);
     let config = config::parse("bench agent", &text).map_err(|errors| failed(&errors))?;
     let server = Server::start_with(config, options).map_err(failed)?;
     server.handle_signals();
     if args.plain {
-        say("--plain: traffic is not encrypted; use it only on a trusted network");
+        eprint("--plain: traffic is not encrypted; use it only on a trusted network");
     }
     if let Some(address) = server.address("agent") {
-        say(&format!("an agent listens on {address}"));
+        eprint(&format!("an agent listens on {address}"));
     }
     match server.wait().failed_workers {
         0 => Ok(()),
@@ -109,15 +110,4 @@ fn configuration(args: &AgentArgs) -> String {
         let _written = write!(text, "[listener.tls]\ncertificate = {cert}\nkey = {key}\n");
     }
     text
-}
-
-/// A text as TOML has it.
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-fn say(text: &str) {
-    use std::io::Write;
-    // Nobody reads it, then.
-    let _gone = writeln!(std::io::stderr(), "ringway: {text}");
 }

@@ -54,7 +54,7 @@ fn compared(args: &CompareArgs) -> Result<String, String> {
     Ok(if shows_text { render_text(&found) } else { String::new() })
 }
 
-/// Writes the page, if there is to be one. False: it has taken standard output.
+/// Writes the page if one is requested. False: it was written to standard output.
 pub(super) fn write_page(
     page: Option<OutputFile>,
     found: &Comparison,

@@ -226,7 +226,7 @@ fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
     let is_allowed =
         result.search.is_some() || errors <= args.max_errors.allowed(result.counts.sent);
     let is_answered = result.counts.completed > 0 || errors > 0;
-    // Without a part of the load it is another load.
+    // A run that lost an agent did not send the whole load.
     let is_whole = result.lost_agent().is_none();
     is_whole
         && is_kept

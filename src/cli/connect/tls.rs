@@ -96,10 +96,9 @@ impl TlsArgs {
     }
 }
 
-fn eprint(text: &str) {
-    use std::io::Write;
-    // Nobody reads it, then.
-    let _gone = writeln!(std::io::stderr(), "ringway: {text}");
+/// Writes a line of this program to standard error.
+pub(in crate::cli) fn eprint(text: &str) {
+    crate::cli::warn(&format!("ringway: {text}\n"));
 }
 
 fn read(switch: &str, path: &Path) -> Result<Vec<u8>, Failure> {

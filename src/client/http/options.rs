@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::client::{ConnectOptions, RetryPolicy};
 
 /// Which version of HTTP is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum HttpProtocol {
     /// By TLS what the server chooses (ALPN), HTTP/2 preferred; in clear HTTP/1.1, but for URLs
     /// that begin with `h2://`.

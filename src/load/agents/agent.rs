@@ -3,7 +3,7 @@
 //! It carries out one run at a time, for coordinators with its token. A run is stopped when its
 //! coordinator sends no request for [`LEASE`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,27 +22,27 @@ use crate::load::environment::Environment;
 use crate::load::generator::Report;
 use crate::load::meter::CpuMeter;
 use crate::load::options::LoadOptions;
-use crate::load::recorder::Slice;
+use crate::load::recorder::OpenSlices;
 use crate::load::setup::Control;
 use crate::load::threads;
 use crate::runtime::clock::now;
 use crate::service::handler::{Handler, Kind, Refusal, Request};
 use crate::session::HandlerFactory;
 
-/// How long a coordinator may ask for nothing before its run is stopped.
+/// How long a coordinator may send no request before its run is stopped.
 pub const LEASE: Duration = Duration::from_secs(10);
 /// Bytes of reports that wait for the coordinator, at most.
 const OUTBOX_MAX: usize = 64 << 20;
 /// Intervals that wait for slices of other threads, at most.
 const OPEN_MAX: usize = 4;
-/// How often the operator is told of wrong tokens, at most.
+/// The least time between two notices of wrong tokens.
 const WRONG_TOKENS_EVERY: Duration = Duration::from_secs(1);
-/// How often the lease and the time are looked at.
+/// How often the lease and the clock are checked.
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest time between the order to start and the start.
 const START_IN_MAX: Duration = Duration::from_secs(60);
 
-/// Something that the operator of an agent is told.
+/// A notice for the operator of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A run was accepted: what it loads, and with how many connections.
@@ -54,7 +54,7 @@ pub enum Notice {
     },
     /// A run has ended, by itself or for a reason.
     Ended(Option<String>),
-    /// Requests had a wrong token: so many since this was told last.
+    /// Requests with a wrong token, since the last notice of them.
     WrongToken(u64),
 }
 
@@ -91,7 +91,7 @@ struct State {
     /// The number of the newest run.
     number: u64,
     run: Option<Arc<Current>>,
-    /// Requests with a wrong token that were not told, and when some were told last.
+    /// Requests with a wrong token since the last notice, and when that was.
     wrong_tokens: u64,
     told_tokens: Option<Instant>,
 }
@@ -116,13 +116,13 @@ struct Current {
 
 #[derive(Debug)]
 struct Outbox {
-    /// Lines that wait to be asked for.
+    /// Lines that the coordinator has not fetched.
     bytes: VecDeque<u8>,
     /// No line is added any more.
     is_complete: bool,
     /// The coordinator will not ask for more.
     is_forgotten: bool,
-    /// When the coordinator asked for something last.
+    /// When the last request of the coordinator came.
     asked: Instant,
 }
 
@@ -144,7 +144,7 @@ impl Agent {
         HandlerFactory::new(move |_worker| Box::new(self.clone()))
     }
 
-    /// What a request says, if it has the token.
+    /// Decodes a request, and checks its token.
     fn read<T: DeserializeOwned>(
         &self,
         payload: &[u8],
@@ -159,7 +159,7 @@ impl Agent {
         Err(Refusal::BadPayload("the token is not that of this agent".to_owned()))
     }
 
-    /// Tells the operator, but not for each of a flood.
+    /// Notifies the operator, at most once in [`WRONG_TOKENS_EVERY`].
     fn note_wrong_token(&self) {
         let mut state = lock(&self.state);
         let now = now();
@@ -307,7 +307,7 @@ impl Handler for Agent {
 }
 
 impl Current {
-    /// Whether another run may begin: all reports were fetched, or the lease has expired.
+    /// Whether another run may begin: it has ended, and its reports were fetched, or given up.
     fn is_over(&self) -> bool {
         let outbox = lock(&self.outbox);
         let is_taken = outbox.bytes.is_empty() || outbox.is_forgotten;
@@ -354,21 +354,21 @@ impl Current {
         meter: &mut CpuMeter,
     ) -> Option<String> {
         let mut reason = None;
-        let mut slices = Slices { own, open: BTreeMap::new() };
+        let mut slices = OpenSlices::default();
         loop {
             match reports.recv_timeout(LOOK) {
                 Ok(Report::Ready) => self.report(&Line::Ready),
                 Ok(Report::Slice(slice)) => {
                     slices.add(*slice);
-                    while let Some(slice) = slices.take(OPEN_MAX) {
+                    while let Some(slice) = slices.take(own, OPEN_MAX) {
                         self.report(&Line::Slice(Box::new(SliceLine::of(&slice))));
                     }
                 }
                 Ok(Report::Ended(ended)) => self.report(&Line::Ended(EndedLine::of(&ended))),
-                // Agents have no agents.
+                // An agent has no agents of its own.
                 Ok(Report::Agent(_) | Report::Lost(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    while let Some(slice) = slices.take(0) {
+                    while let Some(slice) = slices.take(own, 0) {
                         self.report(&Line::Slice(Box::new(SliceLine::of(&slice))));
                     }
                     return reason;
@@ -401,35 +401,7 @@ impl Current {
     }
 }
 
-/// Slices of threads that are added up, one for each interval, before they are sent.
-struct Slices {
-    /// Threads of this agent.
-    own: usize,
-    open: BTreeMap<u64, Slice>,
-}
-
-impl Slices {
-    fn add(&mut self, slice: Slice) {
-        match self.open.get_mut(&slice.number) {
-            Some(sum) => {
-                sum.add(&slice);
-                sum.threads += slice.threads;
-            }
-            None => {
-                self.open.insert(slice.number, slice);
-            }
-        }
-    }
-
-    /// The oldest one, if it is of all threads, or if more than so many are open.
-    fn take(&mut self, most: usize) -> Option<Slice> {
-        let is_many = self.open.len() > most;
-        let first = self.open.first_entry()?;
-        (is_many || first.get().threads >= self.own).then(|| first.remove())
-    }
-}
-
-/// Whether the coordinator has asked for nothing for too long.
+/// Whether the lease has expired.
 fn is_left(outbox: &Outbox) -> bool {
     now().saturating_duration_since(outbox.asked) > LEASE
 }

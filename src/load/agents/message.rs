@@ -1,4 +1,4 @@
-//! What a coordinator and an agent say to each other: requests of the framed protocol, in JSON.
+//! The messages between a coordinator and an agent: requests of the framed protocol, in JSON.
 //!
 //! An answer to [`POLL`] is a part of a text of lines, each of them a [`Line`].
 
@@ -84,9 +84,9 @@ pub(super) struct Start {
 /// What an agent reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Line {
-    /// The plan makes sense: names are resolved, and the protocol is known.
+    /// The plan is valid: names are resolved, and the protocol is known.
     Prepared { protocol: String, environment: Environment },
-    /// The connections of one thread stand, or have failed once.
+    /// The connections of one thread are established, or have failed once.
     Ready,
     /// A slice of one thread.
     Slice(Box<SliceLine>),
@@ -176,7 +176,7 @@ impl SliceLine {
         }
     }
 
-    /// The slice; `None`: no agent of this version writes such a one.
+    /// The slice; `None` if it is invalid.
     pub(super) fn slice(self) -> Option<Slice> {
         let Self { sent, completed, errors, bytes_sent, bytes_received, connects, .. } = self;
         let tally = Tally { sent, completed, errors, bytes_sent, bytes_received, connects };

@@ -7,7 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`plan`] | a load as data, to be sent to an agent |
-//! | `message` | what a coordinator and an agent say to each other, in frames |
+//! | `message` | the messages between a coordinator and an agent, in frames |
 //! | [`agent`] | an agent: the handler of a frame server, and the run that it carries out |
 //! | `remote` | an agent as the coordinator sees it |
 
@@ -66,15 +66,15 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The agents of a run, and how they are spoken to.
+/// The agents of a run, and how to connect to them.
 #[derive(Debug, Clone)]
 pub struct Agents {
     /// Where they listen.
     pub targets: Vec<Target>,
     /// The token that they know.
     pub token: Token,
-    /// How TLS is spoken with them; `None`: they are spoken to in clear.
+    /// The TLS options for them; `None`: no TLS.
     pub tls: Option<Tls>,
-    /// How the agents speak TLS with the server that is loaded.
+    /// The TLS options of the agents for the server under load.
     pub load_tls: Option<TlsPlan>,
 }

@@ -1,4 +1,4 @@
-//! A load as data: all that an agent has to know of it.
+//! A load as data, as an agent needs it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,14 +27,6 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bytes that are sent, at most.
 const SIZE_MAX: usize = 32 << 20;
 
-/// Which version of HTTP is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Protocol {
-    Auto,
-    Http1,
-    Http2,
-}
-
 /// The part of one agent of a load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -58,7 +50,7 @@ pub(super) struct Plan {
     keepalive: bool,
     sources: Vec<IpAddr>,
     tls: Option<TlsPlan>,
-    protocol: Protocol,
+    protocol: HttpProtocol,
     method: String,
     fields: Vec<(String, String)>,
     body: Option<Blob>,
@@ -91,11 +83,7 @@ impl Plan {
             keepalive: options.keepalive,
             sources: options.sources.clone(),
             tls: tls.cloned(),
-            protocol: match options.protocol {
-                HttpProtocol::Auto => Protocol::Auto,
-                HttpProtocol::Http1 => Protocol::Http1,
-                HttpProtocol::Http2 => Protocol::Http2,
-            },
+            protocol: options.protocol,
             method: options.method.clone(),
             fields: options.fields.clone(),
             body: options.body.clone().map(Blob),
@@ -108,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// What it says, if it is within the limits of an agent.
+    /// The options of this plan, if they are within the limits of an agent.
     pub(super) fn options(self) -> Result<LoadOptions, LoadError> {
         self.check()?;
         let urls = self.targets.iter().map(|(url, weight)| {
@@ -135,11 +123,7 @@ impl Plan {
             keepalive: self.keepalive,
             sources: self.sources,
             tls,
-            protocol: match self.protocol {
-                Protocol::Auto => HttpProtocol::Auto,
-                Protocol::Http1 => HttpProtocol::Http1,
-                Protocol::Http2 => HttpProtocol::Http2,
-            },
+            protocol: self.protocol,
             method: self.method,
             fields: self.fields,
             body: self.body.map(|body| body.0),
@@ -194,7 +178,7 @@ pub(super) struct PlanHead {
 }
 
 impl PlanHead {
-    /// Checks that plans of that version are understood.
+    /// Checks that the version is supported.
     pub(super) fn check(&self) -> Result<(), LoadError> {
         if self.version == VERSION {
             return Ok(());

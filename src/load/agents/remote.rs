@@ -25,7 +25,7 @@ use crate::load::threads;
 use crate::proto::frame::Command;
 use crate::runtime::clock::now;
 
-/// How long before the first request agents are told of it: longer than a round trip.
+/// How long before the first request agents get its time: longer than a round trip.
 const START_AFTER: Duration = Duration::from_millis(500);
 /// How long an agent may take for an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ struct Remote {
     control: Arc<Control>,
     /// The shortest round trip.
     round_trip: Duration,
-    /// What came of lines, and how much of it was read.
+    /// Received bytes of lines, and how many of them were parsed.
     text: Vec<u8>,
     read: usize,
     protocol: String,
@@ -298,7 +298,7 @@ impl Remote {
 
     fn start_if_told(&mut self) -> Result<(), Fault> {
         let Some(start) = self.control.start().filter(|_| !self.has_started) else { return Ok(()) };
-        // The order takes half a round trip.
+        // The request takes half a round trip to arrive.
         let wait = start.checked_duration_since(now() + self.round_trip / 2).ok_or_else(|| {
             Fault::Reason(
                 "the round trip is too long: the order to start would arrive after the start"
@@ -318,7 +318,7 @@ impl Remote {
                 self.call(STOP, &self.order_to_stop(false))?;
                 Ok(())
             }
-            // It waits for answers as long as they may take, and ends.
+            // It waits for answers until their timeout, and then ends.
             Some(stopped) if now() > stopped + self.timeout + END_TIME => {
                 Err(Fault::Reason("it does not end its run".to_owned()))
             }
@@ -335,7 +335,7 @@ impl Remote {
         let _told = self.call(STOP, &self.order_to_stop(true));
     }
 
-    /// Checks that a slice may come: one for each interval, and those of threads that lag.
+    /// Limits slices: one for each interval and thread, and a few for threads that lag.
     fn check_slice(&mut self, slice: &SliceLine) -> Result<(), Fault> {
         let start = self.control.start().ok_or_else(broken)?;
         let elapsed = now().saturating_duration_since(start).as_secs_f64();
@@ -363,7 +363,7 @@ impl Remote {
             }
             Line::Done { cpu_seconds } => {
                 let _told = reports.send(Report::Agent(Box::new(self.result(cpu_seconds))));
-                // One that does not tell all ends of its threads has ended all the same.
+                // Threads without a line of their own have ended, too.
                 for _ in 0..std::mem::take(&mut self.threads) {
                     let _told = reports.send(Report::Ended(Ended::default()));
                 }
@@ -387,7 +387,7 @@ impl Remote {
     }
 }
 
-/// Bits that differ from those of another moment.
+/// Bits that differ from one call to the next.
 fn now_bits() -> u32 {
     crate::runtime::clock::unix_time().subsec_nanos()
 }

@@ -1,4 +1,4 @@
-//! What is sent between a coordinator and an agent, and what an agent refuses.
+//! The messages between a coordinator and an agent, and what an agent refuses.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -136,7 +136,7 @@ fn a_token_is_long_enough_and_not_shown() {
     assert_eq!(TOKEN.len(), TOKEN_MIN);
 }
 
-/// An agent, and what its operator is told.
+/// An agent, and its notices.
 fn agent() -> (Agent, Receiver<Notice>) {
     let (told, notices) = channel();
     let tell = std::sync::Mutex::new(told);
@@ -184,7 +184,7 @@ fn an_agent_refuses_what_it_does_not_know() {
     let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 0), b"{}", true)).unwrap_err();
     assert!(error.to_string().contains("cannot be read"), "{error}");
     let seen: Vec<_> = notices.try_iter().collect();
-    // A flood of them is told once a second.
+    // A flood of them gives one notice per second.
     assert_eq!(seen, [Notice::WrongToken(1)]);
 }
 
@@ -198,9 +198,9 @@ fn an_upload_takes_no_more_memory_than_its_limit() {
     assert_eq!(PLAN_MAX, 32 << 20);
     let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 32), b" ", false)).unwrap_err();
     assert!(error.to_string().contains("at most 32 MiB"), "{error}");
-    // Another upload begins anew.
+    // Another upload starts from its first part.
     ask(&mut agent, UPLOAD, &upload(TOKEN, (2, 0), &part, false)).unwrap();
-    // The first coordinator is told that another one came.
+    // The first coordinator gets an error: another one has started an upload.
     let error = ask(&mut agent, UPLOAD, &upload(TOKEN, (1, 33), b" ", false)).unwrap_err();
     assert!(error.to_string().contains("another coordinator"), "{error}");
 }
@@ -218,7 +218,7 @@ fn a_run_that_cannot_begin_says_why_and_makes_room_for_another() {
         assert!(matches!(notices.recv().unwrap(), Notice::Accepted { connections: 7, .. }));
         let Notice::Ended(Some(reason)) = notices.recv().unwrap() else { panic!("it has ended") };
         assert!(reason.contains("one request at a time"), "{reason}");
-        // As long as that was not asked for, nobody else gets the agent.
+        // Until its reports are fetched, the agent accepts no other run.
         let busy = ask(&mut agent, UPLOAD, &upload(TOKEN, (9, 0), one, false)).unwrap_err();
         assert!(busy.to_string().contains("another run"), "{busy}");
         let poll = Poll { token: TOKEN.to_owned(), run: number };

@@ -28,8 +28,8 @@ pub(super) struct Request {
     pub(super) number: RequestNumber,
     /// When it was to be sent.
     pub(super) due: Instant,
-    /// When it could be, in an open loop: from then on a connection was free for it. `None` where a
-    /// connection is made for it.
+    /// When it could be sent, in an open loop: from then on a connection was free for it. `None`
+    /// where a connection is made for it.
     pub(super) could: Option<Instant>,
     /// When it was; while it waits for its connection, when that was begun.
     pub(super) sent: Instant,

@@ -1,4 +1,4 @@
-//! What the time brings: the stages of a run, slices that are full, and how long the loop may wait.
+//! Deadlines: the stages of a run, the ends of slices, and how long the loop may wait.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::load::recorder::Slice;
 use crate::ring::Driver;
 
 impl<D: Driver> Generator<D> {
-    /// Looks what the time brings; true when all is over.
+    /// Handles all deadlines that have passed; true when the run is over.
     pub(super) fn go_on(&mut self, now: Instant) -> bool {
         self.wake(now);
         if now.saturating_duration_since(self.swept) >= SWEEP {
@@ -65,7 +65,7 @@ impl<D: Driver> Generator<D> {
         }
     }
 
-    /// Gives a slice whose time is over to the run.
+    /// Sends a slice whose time is over to the run.
     pub(super) fn hand_over(&mut self, now: Instant) {
         let Some(from) = self.measured_from else { return };
         let slice = self.setup.slice.as_nanos().max(1);
@@ -79,7 +79,7 @@ impl<D: Driver> Generator<D> {
         }
     }
 
-    /// Those that rested or thought for long enough.
+    /// Wakes connections whose back-off or think time is over.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(Reverse((at, slot, is_thinking))) = self.wakes.peek().copied() {
             if at > now {
@@ -103,7 +103,7 @@ impl<D: Driver> Generator<D> {
 
     /// Until when the loop may wait.
     pub(super) fn wake_at(&self, now: Instant) -> Instant {
-        // What the end of this turn has made possible is begun in the next.
+        // Requests that became possible at the end of this turn start in the next.
         let has_slots = self.schedule.is_none() && !self.free.is_empty() && self.left != Some(0);
         let may_ask = has_slots && matches!(self.stage, Stage::Running(_));
         let may_connect = !self.to_connect.is_empty() && self.connecting < CONNECTS_MAX;

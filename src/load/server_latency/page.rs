@@ -36,13 +36,11 @@ pub fn render(report: &ServerLatency) -> String {
         over_time(&report.intervals, None, &mut page);
     }
     let upstreams = report.upstreams();
-    for phases in upstreams.chunk_by(|(one, _), (other, _)| upstream(one) == upstream(other)) {
-        if upstream_place(&upstreams, phases) < UPSTREAMS_MAX
-            && let Some((name, _)) = phases.first()
-        {
-            let title = format!("Upstream {}", cut(upstream(name)));
-            curves(&mut page, &title, "The phases of exchanges with its servers.", phases);
-        }
+    let groups = upstreams.chunk_by(|(one, _), (other, _)| upstream(one) == upstream(other));
+    for phases in groups.take(UPSTREAMS_MAX) {
+        let Some((name, _)) = phases.first() else { continue };
+        let title = format!("Upstream {}", cut(upstream(name)));
+        curves(&mut page, &title, "The phases of exchanges with its servers.", phases);
     }
     page.markup("</div>\n");
     table(&mut page, "Routes", &["listener", "route"], &routes);
@@ -51,7 +49,7 @@ pub fn render(report: &ServerLatency) -> String {
     page.end(&footer(report))
 }
 
-/// What is said where nothing was answered.
+/// The text for a period without answers.
 pub(super) const NOTHING: &str = "No requests completed in this period.";
 const ABOUT: &str = "Of a route: from the head of a request to the end of its answer. Of an \
     upstream: queue is the wait for a connection, connect the making of one, first byte the time \
@@ -82,13 +80,6 @@ fn upstream(name: &Name) -> &str {
         Name::Upstream { upstream, .. } => upstream,
         Name::Route { .. } => "",
     }
-}
-
-/// The place of an upstream among all.
-fn upstream_place(all: &[(&Name, &Steps)], phases: &[(&Name, &Steps)]) -> usize {
-    let own = phases.first().map_or("", |(name, _)| upstream(name));
-    let groups = all.chunk_by(|(one, _), (other, _)| upstream(one) == upstream(other));
-    groups.take_while(|group| group.first().is_none_or(|(name, _)| upstream(name) != own)).count()
 }
 
 fn tiles(report: &ServerLatency, page: &mut Page) {

@@ -16,7 +16,7 @@ use crate::service::date::Rfc3339;
 
 /// Intervals of a report, at most: beyond it, neighbours become one.
 const INTERVALS_MAX: usize = 1_800;
-/// How often a wait looks whether it is stopped.
+/// How often a wait checks for a stop.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The latency of a server, by route, and by upstream and phase.
@@ -34,7 +34,7 @@ pub struct ServerLatency {
     pub series: BTreeMap<Name, Steps>,
     /// All routes together, in order of time.
     pub intervals: Vec<Interval>,
-    /// How often the server could not be read meanwhile.
+    /// Reads of the server that failed meanwhile.
     pub failures: u32,
 }
 
@@ -139,10 +139,10 @@ pub fn date() -> String {
 }
 
 /// Takes snapshots again and again, an interval apart, for some time or until it is stopped. A
-/// snapshot that cannot be had is left out: the next one has what came meanwhile.
+/// snapshot that fails is left out: the next one includes its time.
 ///
 /// # Errors
-/// The first snapshot could not be had, or no other.
+/// The first snapshot failed, or all others.
 pub fn watch<E>(
     url: &str,
     (time, interval): (Duration, Duration),
@@ -171,7 +171,7 @@ pub fn watch<E>(
                 _ => Ok(recorder.finish(url, date())),
             };
         }
-        // A slow server is not asked more often than it answers.
+        // A slow server gets no second request before it has answered the first.
         while due <= elapsed() {
             due += interval;
         }
@@ -187,7 +187,7 @@ pub struct LatencyRecorder {
     sum: BTreeMap<Name, Steps>,
     at: Duration,
     intervals: Vec<Interval>,
-    /// Snapshots that could not be had.
+    /// Snapshots that failed.
     failures: u32,
 }
 

@@ -48,14 +48,14 @@ impl Steps {
         self.sum_us += other.sum_us;
     }
 
-    /// Whether there is less of something than there was earlier.
+    /// Whether a count is lower than in an earlier snapshot: the server was restarted.
     fn runs_backwards(&self, before: &Self) -> bool {
         let is_less =
             |(most, count): (&u64, &u64)| self.counts.get(most).is_none_or(|own| own < count);
         before.counts.iter().any(is_less)
     }
 
-    /// What came since an earlier time, of which there is nothing less.
+    /// The difference to an earlier snapshot of the same process.
     fn since(&self, before: &Self) -> Self {
         let mut counts = self.counts.clone();
         for (most, count) in &before.counts {
@@ -85,7 +85,7 @@ pub struct Snapshot {
     pub series: BTreeMap<Name, Steps>,
 }
 
-/// An answer that is no snapshot.
+/// An answer that is not a valid snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SnapshotError(String);

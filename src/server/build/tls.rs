@@ -249,7 +249,7 @@ impl Changing {
     }
 }
 
-/// How servers are spoken to by TLS. `places` has for each address which server of the
+/// TLS to the servers of an upstream. `places` has for each address which server of the
 /// configuration it is; `is_http` says whether it is HTTP that is spoken.
 pub(in crate::server) fn upstream(
     upstream: &Upstream,

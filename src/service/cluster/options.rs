@@ -100,7 +100,7 @@ impl ClusterOptions {
     }
 }
 
-/// Which version of HTTP servers are spoken to in.
+/// The version of HTTP for the connections to servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerProtocol {
     /// By TLS, the one that the server prefers; in clear text HTTP/1.1.

@@ -12,7 +12,7 @@ use crate::client::{Target, Tls};
 use crate::load::agents::Agents;
 use crate::net::tls::{ClientOptions, Pin, Roots};
 
-/// The agents, and how they are spoken to.
+/// The agents, and how to connect to them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Agents, which run the load in place of this machine")]
 pub(super) struct AgentsArgs {
@@ -29,13 +29,13 @@ pub(super) struct AgentsArgs {
     /// A SHA-256 sum that an agent's key or certificate may have; repeat it for several agents
     #[arg(long, value_name = "spki:HEX|cert:HEX", requires = "agents")]
     agents_pin: Vec<Pin>,
-    /// Speak with the agents without TLS: the token and all requests are readable on the network
+    /// Connect to the agents without TLS: the token and all requests are readable on the network
     #[arg(long, requires = "agents", conflicts_with_all = ["agents_ca", "agents_pin"])]
     agents_plain: bool,
 }
 
 impl AgentsArgs {
-    /// The agents, if there are some. `tls`: how they speak TLS with the server that is loaded.
+    /// The agents, if any. `tls`: the TLS options for their connections to the server under load.
     pub(super) fn agents(
         &self,
         tls: impl FnOnce() -> Result<Option<TlsPlan>, Failure>,
