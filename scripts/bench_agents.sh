@@ -61,7 +61,7 @@ for place in "10.77.0.1 8080" "10.77.0.2 7600" "10.77.0.3 7600"; do
         sleep 0.05
     done
 done
-"$ringway" bench http://10.77.0.1:8080/ --connections 40 --rate 4000 --duration 3s --quiet \
+"$ringway" bench http://10.77.0.1:8080/ --connections 40 --rate 4000 --requests 12000 --quiet \
     --agents 10.77.0.2:7600,10.77.0.3:7600 --agents-token-file "$folder/token" \
     --agents-ca "$folder/ca.pem" --json "$folder/run.json"
 python3 - "$folder/run.json" <<'END'
