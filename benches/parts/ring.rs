@@ -13,8 +13,9 @@ use ringway::ring::{Completion, Driver, Fd, Lane, Op, Outcome, Token, Verb};
 /// Operations that are submitted together.
 const BATCHES: [u32; 2] = [1, 32];
 
-fn token(number: u32) -> Token {
-    Token::new(Key::new(number, 1), Lane::Client, Verb::Receive)
+/// What a completion is made of follows from the verb: it must be that of the operation.
+fn token(number: u32, verb: Verb) -> Token {
+    Token::new(Key::new(number, 1), Lane::Client, verb)
 }
 
 /// Pushes, waits until all have completed, and reaps.
@@ -38,7 +39,7 @@ pub(crate) fn polls(criterion: &mut Criterion) {
         group.bench_function(format!("{batch} polled, waited for and reaped"), |bench| {
             bench.iter(|| {
                 for number in 0..batch {
-                    ring.push(token(number), Op::PollIn { fd }).expect("room");
+                    ring.push(token(number, Verb::PollIn), Op::PollIn { fd }).expect("room");
                 }
                 complete(&mut ring, &mut completions, batch as usize);
             });
@@ -47,11 +48,13 @@ pub(crate) fn polls(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let (one, other) = UnixStream::pair().expect("a pair of sockets");
     let (one, other) = (Fd(one.as_raw_fd()), Fd(other.as_raw_fd()));
-    ring.push(token(0), Op::Receive { socket: other, once: false }).expect("room");
+    let receive = Op::Receive { socket: other, once: false };
+    ring.push(token(0, Verb::Receive), receive).expect("room");
     group.bench_function("64 bytes sent and received", |bench| {
         bench.iter(|| {
             let data = Outgoing::One(Buf::copy_of(&[7; 64]));
-            ring.push(token(1), Op::Send { socket: one, data }).expect("room");
+            let send = Op::Send { socket: one, data };
+            ring.push(token(1, Verb::Send), send).expect("room");
             complete(&mut ring, &mut completions, 2);
             let received = |one: &Completion| matches!(one.outcome, Outcome::Received { .. });
             assert!(completions.iter().any(received));

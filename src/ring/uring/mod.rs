@@ -214,7 +214,10 @@ impl Ledger {
                 Outcome::Accepted(Fd(i32::try_from(fd).unwrap_or(-1)))
             }
             (Verb::Receive | Verb::Read, Ok(0)) => Outcome::Eof,
-            (Verb::Receive | Verb::Read, Ok(_)) => Outcome::Received(filled?),
+            (Verb::Receive | Verb::Read, Ok(_)) => {
+                debug_assert!(filled.is_some(), "no buffer: is the verb that of the operation?");
+                Outcome::Received(filled?)
+            }
             (Verb::Receive | Verb::Read, Err(Errno::ENOBUFS)) => {
                 self.counters.starved += 1;
                 Outcome::Starved
