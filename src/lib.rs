@@ -88,6 +88,7 @@ pub mod client;
 pub mod config;
 pub mod fs;
 pub mod handler;
+pub mod import;
 #[cfg(feature = "load")]
 pub mod load;
 pub mod mem;

@@ -45,8 +45,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("config", &["service::http"]),
+    ("import", &[]),
     ("load", &["client", "session", "service", "proto", "net", "runtime", "ring", "mem"]),
-    ("cli", &["config", "server", "handler", "client", "load", "proto", "ring", "net"]),
+    ("cli", &["config", "import", "server", "handler", "client", "load", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];
 

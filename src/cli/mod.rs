@@ -6,6 +6,7 @@ mod cert;
 mod check;
 mod connect;
 mod doctor;
+mod import;
 mod logs;
 mod probe;
 mod program;
@@ -56,6 +57,9 @@ enum Command {
         --against-running 0 the same, 3 different, 1 the file is wrong or the process cannot be \
         asked.")]
     Check(Box<CheckArgs>),
+    /// Translate a configuration of nginx or HAProxy
+    #[command(after_help = import::AFTER_HELP)]
+    Import(import::ImportArgs),
     /// Have the running process read its configuration file again
     #[command(after_help = reload::AFTER_HELP)]
     Reload(Box<reload::ReloadArgs>),
@@ -201,6 +205,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve::run(&ServeArgs::default(), &program()),
         Some(Command::Serve(args)) => serve::run(&args, &program()),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
         Some(Command::Report(args)) => report::run(&args),
