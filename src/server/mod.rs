@@ -13,6 +13,7 @@
 //! | `introduction` | what the page that shows what runs tells of the listeners |
 //! | `watch` | files that are read again when they change |
 //! | `certificates` | what expires, and keys of tickets that are changed in time |
+//! | `budget` | the worst case of memory and descriptors that a configuration allows |
 //! | `descriptors` | the limit of open files, and what is kept of it |
 //! | `build` | configuration to the layers' own options |
 //! | `plan` | what a configuration means for the workers, and what of the plan before goes on |
@@ -36,6 +37,7 @@ macro_rules! tell_limit {
 
 mod access_log;
 mod admin;
+pub mod budget;
 mod build;
 mod certificates;
 mod control;
