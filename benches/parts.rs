@@ -27,7 +27,7 @@ use ringway::proto::http::RequestHead;
 use ringway::proto::http1::{HeadLimits, RequestReader};
 use ringway::proto::proxy_protocol;
 use ringway::runtime::{Timers, clock};
-use ringway::service::http::route::{HostMatch, PathMatch, RouteMatch, Router};
+use ringway::service::http::route::{HostMatch, PathMatch, PathRegex, RouteMatch, Router};
 
 fn slab(criterion: &mut Criterion) {
     let mut slab = Slab::with_limit(1024);
@@ -174,7 +174,7 @@ fn routes(criterion: &mut Criterion) {
     for (name, expression, path) in kinds {
         for count in [1_usize, 100, 1_000] {
             let regex = |number| {
-                let regex = regex::Regex::new(&expression(number)).expect("one that is right");
+                let regex = PathRegex::new(&expression(number)).expect("one that is right");
                 RouteMatch { path: PathMatch::Regex(regex), ..RouteMatch::default() }
             };
             let router = Router::new((0..count).map(regex).collect());

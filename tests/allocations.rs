@@ -15,7 +15,7 @@ use ringway::proto::http::RequestHead;
 use ringway::service::cluster::pool::{Checkout, Pool, PoolOptions};
 use ringway::service::cluster::servers::Policy;
 use ringway::service::cluster::{Cluster, ClusterOptions};
-use ringway::service::http::route::{HostMatch, PathMatch, RouteMatch, Router};
+use ringway::service::http::route::{HostMatch, PathMatch, PathRegex, RouteMatch, Router};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
 use ringway::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
@@ -270,7 +270,7 @@ fn exchanges_through_a_frame_proxy_allocate_nothing() {
 /// Hosts, prefixes, expressions that need a text of their own, and such that need none.
 #[test]
 fn finding_a_route_allocates_nothing() {
-    let expression = |text: String| PathMatch::Regex(regex::Regex::new(&text).unwrap());
+    let expression = |text: String| PathMatch::Regex(PathRegex::new(&text).unwrap());
     let mut routes = Vec::new();
     for n in 0..200 {
         let paths = [

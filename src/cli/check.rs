@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
-use crate::config::{self, Config, ConfigText, Finding, Report, json_schema};
+use crate::config::{self, Config, ConfigText, Finding, Report, json_schema, reference};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
-use crate::server::{Inspection, explain, inspect, unresolved};
+use crate::server::{Inspection, budget, cpus, explain, inspect, unresolved};
 
 /// The name by which standard input is read.
 const STDIN: &str = "-";
@@ -45,7 +45,8 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let Some(config) = &args.config else {
-        return print(json_schema().as_bytes());
+        let text = if args.reference { reference() } else { json_schema() };
+        return print(text.as_bytes());
     };
     let source = match Source::read(config) {
         Ok(source) => source,
@@ -67,6 +68,9 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     if let Some(url) = &args.against_running {
         return running::compare(source.text.name(), &source.config, url.as_deref(), &args.tls);
     }
+    if args.budget {
+        return print_budget(&source.config);
+    }
     if args.print {
         return print(source.config.to_toml().as_bytes());
     }
@@ -82,6 +86,15 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     // The process ends: to free 100,000 routes one by one would take a good part of its time.
     std::mem::forget((config, text));
     print(line.as_bytes())
+}
+
+fn print_budget(config: &Config) -> ExitCode {
+    let cpus = cpus().map_or(1, |cpus| cpus.len());
+    let budget = budget::budget(config, cpus);
+    for warning in budget.warnings(&budget::machine_limits()) {
+        warn(&format!("{warning}\n"));
+    }
+    print(budget.to_string().as_bytes())
 }
 
 fn explain_request(args: &CheckArgs, config: &Config, request: &str) -> ExitCode {

@@ -124,11 +124,14 @@ struct ServeArgs {
 struct CheckArgs {
     /// The configuration file, or `-` for standard input. Relative paths in it are taken from its
     /// folder
-    #[arg(short, long, value_name = "FILE", required_unless_present = "schema")]
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["schema", "reference"])]
     config: Option<PathBuf>,
     /// Print the JSON Schema of configuration files, by which editors complete and check them
     #[arg(long, exclusive = true)]
     schema: bool,
+    /// Print a configuration file with every key, its default and what it means
+    #[arg(long, exclusive = true)]
+    reference: bool,
     /// Take warnings for errors: unused upstreams, routes that no request reaches, names that do
     /// not resolve here
     #[arg(long, conflicts_with = "explain")]
@@ -136,6 +139,10 @@ struct CheckArgs {
     /// Print the effective configuration, defaults and all
     #[arg(long)]
     print: bool,
+    /// Print the worst case of memory, descriptors and locked memory that the configuration allows,
+    /// by listener and upstream, and warn where the machine allows less
+    #[arg(long, conflicts_with_all = ["explain", "print", "against_running"])]
+    budget: bool,
     /// Say which route a request takes, and why those before it do not
     #[arg(long, value_name = "\"GET http://HOST/PATH\"", conflicts_with = "print")]
     explain: Option<String>,
@@ -302,8 +309,17 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for verb in ["serve", "check", "reload", "connect", "bench", "doctor", "completions", "man"]
-        {
+        for verb in [
+            "serve",
+            "check",
+            "import",
+            "reload",
+            "connect",
+            "bench",
+            "doctor",
+            "completions",
+            "man",
+        ] {
             assert!(page.contains(verb) && script.contains(verb), "{verb}");
         }
     }

@@ -14,8 +14,8 @@ use super::effective;
 use super::http::ServerShare;
 use super::http::effective as http;
 use super::{
-    Config, HIDDEN_HASH, Listener, ListenerService, Route, ServerAddress, Topics, Upstream,
-    WebSocketOptions,
+    Config, HIDDEN_HASH, HIDDEN_VALUE, Listener, ListenerService, Route, ServerAddress, Topics,
+    Upstream, WebSocketOptions,
 };
 
 /// Keys that are read once, when the process starts, with all keys of those that are tables.
@@ -413,7 +413,7 @@ impl Difference {
                 {
                     self.keys(subject, &format!("{path}."), old, new, effect);
                 }
-                (old, new) if is_equal(key, old, new) => {}
+                (old, new) if is_equal(old, new) => {}
                 (old, new) => {
                     let [old, new] = [old, new].map(|value| Some(shown(key, value?)));
                     let effect = effect(&path);
@@ -477,14 +477,13 @@ fn users(value: &Value) -> Option<Vec<&str>> {
     value.as_table().map(|users| users.keys().map(String::as_str).collect())
 }
 
-fn is_equal(key: &str, old: Option<&Value>, new: Option<&Value>) -> bool {
-    let (Some(old), Some(new)) = (old, new) else { return old == new };
-    if key != "users" {
-        return old == new;
-    }
-    // A hash that a running server does not show may be any.
-    let is_hidden = |value: &Value| value.as_str() == Some(HIDDEN_HASH);
-    let (Some(one), Some(other)) = (old.as_table(), new.as_table()) else { return old == new };
-    users(old) == users(new)
+/// Whether two values are the same. A secret that a running server does not show may be any.
+fn is_equal(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let tables = old.and_then(Value::as_table).zip(new.and_then(Value::as_table));
+    let Some((one, other)) = tables else { return old == new };
+    let is_hidden = |value: &Value| {
+        value.as_str().is_some_and(|text| [HIDDEN_HASH, HIDDEN_VALUE].contains(&text))
+    };
+    one.keys().eq(other.keys())
         && one.values().zip(other.values()).all(|(a, b)| a == b || is_hidden(a) || is_hidden(b))
 }

@@ -5,13 +5,14 @@
 
 use serde_json::{Map, Value, json};
 
+use super::http::BODY_MAX;
 use super::http::schema::{
     ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, HEALTH_KIND_WORDS, LOG_FORM_WORDS,
     RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
 };
 use super::http::websocket::{RELAY_FORMAT_WORDS, SERVICE_WORDS, WEBSOCKET, WEBSOCKET_INSPECT};
-use super::http::{BODY_MAX, TOTAL_TIMEOUT};
-use super::kinds::{Bytes, Choice, Kind, Unless};
+use super::inherit::{DEFAULTS, TABLES, is_of_one};
+use super::kinds::{Bytes, Choice, Kind};
 use super::schema::{
     ADMIN, LISTENER, LOG, PROTOCOL_WORDS, ROOT, RUNTIME, TableKeys, UPSTREAM, Words,
 };
@@ -21,8 +22,8 @@ use super::topics::TOPICS;
 use super::{
     AccessLists, Admin, Compression, EjectOptions, ExchangeOptions, FilesOptions, FlowOptions,
     FrameOptions, HealthOptions, Http2Options, HttpOptions, HttpUpstream, LineOptions, Listener,
-    ListenerTls, Log, PoolOptions, RateLimit, Runtime, SniOptions, SocketLimits, SocketOptions,
-    SpliceOptions, Topics, UdpOptions, Upstream, UpstreamTls, WebSocketOptions,
+    ListenerTls, Log, PoolOptions, RateLimit, Route, Runtime, SniOptions, SocketLimits,
+    SocketOptions, SpliceOptions, Topics, UdpOptions, Upstream, UpstreamTls, WebSocketOptions,
 };
 
 /// The identifier of the schema (`$id`).
@@ -58,6 +59,8 @@ fn root() -> Map<String, Value> {
             "admin" => table(&ADMIN, &[Admin::describe()], &[("tls", tls(&ADMIN_TLS))], &[]),
             "log" => table(&LOG, &[Log::describe()], &[], &[]),
             "include" => any_number(&text()),
+            "defaults" => defaults(),
+            "hosts" | "networks" => named(one_or_more(&text())),
             "listener" => json!({ "type": "array", "minItems": 1, "items": listener() }),
             "upstream" => named(upstream()),
             "topics" => named(table(&TOPICS, &[Topics::describe()], &[], &[])),
@@ -67,6 +70,21 @@ fn root() -> Map<String, Value> {
         root.insert((*key).to_owned(), schema);
     }
     root
+}
+
+/// Tables of which nothing is required, without what each has for itself.
+fn defaults() -> Value {
+    let tables = [("listener", listener()), ("route", route()), ("upstream", upstream())];
+    let tables = tables.map(|(name, mut table)| {
+        if let Some(table) = table.as_object_mut() {
+            table.remove("required");
+            if let Some(Value::Object(keys)) = table.get_mut("properties") {
+                keys.retain(|key, _| !is_of_one(name, key));
+            }
+        }
+        (name, table)
+    });
+    table(&DEFAULTS, &[], &tables, &[])
 }
 
 /// A table whose keys are names that the file chooses.
@@ -94,6 +112,11 @@ fn table(
             (None, Some(described)) => described.to_json(),
             // Any value is accepted: a test allows no such key.
             (None, None) => json!({}),
+        };
+        // So that nothing is taken over.
+        let schema = match TABLES.contains(key) && *keys != ADMIN {
+            true => json!({ "anyOf": [{ "const": "off" }, schema] }),
+            false => schema,
         };
         properties.insert((*key).to_owned(), schema);
     }
@@ -141,10 +164,6 @@ fn size() -> Value {
     Bytes::<u64>(0..=u64::MAX >> 1).schema()
 }
 
-fn size_or_off() -> Value {
-    Unless("off", Bytes::<u64>(0..=u64::MAX >> 1)).schema()
-}
-
 /// A table of names and texts.
 fn texts() -> Value {
     json!({ "type": "object", "additionalProperties": { "type": "string" } })
@@ -186,17 +205,20 @@ fn listener() -> Value {
         ("topics", text()),
         ("names", texts()),
         ("access_log", log),
+        ("request_headers", edits(&REQUEST_HEADERS)),
+        ("response_headers", edits(&RESPONSE_HEADERS)),
         ("route", json!({ "type": "array", "items": route() })),
         ("tls", tls(&LISTENER_TLS)),
     ];
     table(&LISTENER, &groups, &own, &["name", "listen", "protocol"])
 }
 
+fn edits(keys: &TableKeys) -> Value {
+    let remove = any_number(&text());
+    table(keys, &[], &[("set", texts()), ("add", texts()), ("remove", remove)], &[])
+}
+
 fn route() -> Value {
-    let edits = |keys: &TableKeys| {
-        let remove = any_number(&text());
-        table(keys, &[], &[("set", texts()), ("add", texts()), ("remove", remove)], &[])
-    };
     let auth =
         table(&AUTH, &[], &[("realm", text()), ("users", texts()), ("users_file", text())], &[]);
     let rate = json!({ "type": "integer", "minimum": 1 });
@@ -225,10 +247,8 @@ fn route() -> Value {
         ("status_page", json!({ "const": true })),
         ("websocket_page", json!({ "const": true })),
         ("body_max", BODY_MAX.schema()),
-        ("total_timeout", TOTAL_TIMEOUT.schema()),
         ("prefix_rewrite", text()),
-        ("grpc_web", json!({ "type": "boolean" })),
-        ("grpc_message_max", size_or_off()),
+        ("path_rewrite", text()),
         ("request_headers", edits(&REQUEST_HEADERS)),
         ("response_headers", edits(&RESPONSE_HEADERS)),
         ("rate_limit", table(&RATE_LIMIT, &[RateLimit::describe()], &[("rate", rate)], &["rate"])),
@@ -240,7 +260,12 @@ fn route() -> Value {
             table(&WEBSOCKET_INSPECT, &[SocketLimits::describe()], &message_keys(), &[]),
         ),
     ];
-    let groups = [FilesOptions::describe(), Compression::describe(), AccessLists::describe()];
+    let groups = [
+        Route::describe(),
+        FilesOptions::describe(),
+        Compression::describe(),
+        AccessLists::describe(),
+    ];
     table(&ROUTE, &groups, &own, &[])
 }
 

@@ -35,6 +35,11 @@ pub(super) trait Kind {
 
     /// The value as JSON Schema (draft 2020-12).
     fn schema(&self) -> Schema;
+
+    /// What values there are, for people, unless what is said of the key tells it.
+    fn words(&self) -> Option<String> {
+        None
+    }
 }
 
 /// True or false.
@@ -53,6 +58,10 @@ impl Kind for Bool {
 
     fn schema(&self) -> Schema {
         json!({ "type": "boolean" })
+    }
+
+    fn words(&self) -> Option<String> {
+        Some("true or false".to_owned())
     }
 }
 
@@ -77,6 +86,10 @@ where
         let [least, most] = [*self.0.start(), *self.0.end()].map(Into::<i64>::into);
         json!({ "type": "integer", "minimum": least, "maximum": most })
     }
+
+    fn words(&self) -> Option<String> {
+        Some(format!("{} to {}", self.0.start(), self.0.end()))
+    }
 }
 
 /// A power of two of a range whose ends are powers of two.
@@ -97,6 +110,10 @@ impl Kind for PowerOfTwo {
         let (least, most) = (self.0.start().ilog2(), self.0.end().ilog2());
         let powers: Vec<u32> = (least..=most).map(|bit| 1 << bit).collect();
         json!({ "enum": powers })
+    }
+
+    fn words(&self) -> Option<String> {
+        Some(format!("a power of two from {} to {}", self.0.start(), self.0.end()))
     }
 }
 
@@ -126,6 +143,11 @@ where
             "maximum": most,
         })
     }
+
+    fn words(&self) -> Option<String> {
+        let [least, most] = [*self.0.start(), *self.0.end()].map(|size| Size(size.into()));
+        Some(format!("{least} to {most}"))
+    }
 }
 
 /// A time of a range.
@@ -145,6 +167,10 @@ impl Kind for Time {
     fn schema(&self) -> Schema {
         json!({ "type": "string", "pattern": "^[0-9]+(ns|us|ms|s|m|h|d)$" })
     }
+
+    fn words(&self) -> Option<String> {
+        Some(format!("{} to {}", Period(*self.0.start()), Period(*self.0.end())))
+    }
 }
 
 /// A number of a range, with a fraction or without.
@@ -163,6 +189,10 @@ impl Kind for Number {
 
     fn schema(&self) -> Schema {
         json!({ "type": "number", "minimum": self.0.start(), "maximum": self.0.end() })
+    }
+
+    fn words(&self) -> Option<String> {
+        Some(format!("{:?} to {:?}", self.0.start(), self.0.end()))
     }
 }
 
@@ -184,6 +214,11 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
         let words: Vec<&str> = self.0.iter().map(|(word, _)| *word).collect();
         json!({ "enum": words })
     }
+
+    fn words(&self) -> Option<String> {
+        let words: Vec<_> = self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        Some(accept::either(&words))
+    }
 }
 
 /// A word that stands for nothing, or a value of another kind.
@@ -202,6 +237,10 @@ impl<K: Kind> Kind for Unless<K> {
 
     fn schema(&self) -> Schema {
         json!({ "anyOf": [{ "const": self.0 }, self.1.schema()] })
+    }
+
+    fn words(&self) -> Option<String> {
+        self.1.words().map(|words| format!("{words}, or \"{}\"", self.0))
     }
 }
 
@@ -242,6 +281,10 @@ impl Kind for IpAddress {
     fn schema(&self) -> Schema {
         json!({ "type": "string", "pattern": ":[0-9]+$" })
     }
+
+    fn words(&self) -> Option<String> {
+        Some("IP:PORT".to_owned())
+    }
 }
 
 /// The permissions of a file, in octal.
@@ -260,6 +303,10 @@ impl Kind for Permissions {
 
     fn schema(&self) -> Schema {
         json!({ "type": "string", "pattern": "^0?[0-7]{3}$" })
+    }
+
+    fn words(&self) -> Option<String> {
+        Some("octal digits in a string, \"0000\" to \"0777\"".to_owned())
     }
 }
 

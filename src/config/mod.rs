@@ -25,6 +25,7 @@ use self::schema::{
     MINUTE, SECOND, SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS,
 };
 use self::table::table;
+use crate::service::http::template::Template;
 
 pub use self::address::AddressError;
 pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
@@ -34,12 +35,13 @@ pub use self::http::{
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
     HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options,
     HttpCheck, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RelayFormat,
-    RetryOn, Route, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
+    RetryOn, Route, Secret, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
     UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
 };
 pub use self::include::{included_files, with_includes};
 pub use self::json_schema::json_schema;
 pub use self::place::{Finding, Place, report, report_of};
+pub use self::reference::reference;
 pub use self::report::{Diagnostic, Report, Severity};
 pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
@@ -61,6 +63,7 @@ mod effective;
 mod environment;
 mod http;
 mod include;
+mod inherit;
 mod json_schema;
 mod kinds;
 mod lint;
@@ -68,12 +71,14 @@ mod listener;
 mod parse;
 mod paths;
 mod place;
+mod reference;
 mod references;
 mod report;
 mod restart;
 mod schema;
 mod section;
 mod services;
+mod sets;
 mod sni;
 mod table;
 mod text;
@@ -136,42 +141,46 @@ table! {
     /// `[runtime]`: workers, rings and buffers.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Runtime {
-        /// How many workers run, each with its own ring; `"auto"`: one for each CPU that this
-        /// process may use.
+        /// Workers, each with a ring of its own: "auto" for one per CPU that the process may use,
+        /// or 1 to 1024.
         "workers" workers: WorkerCount = WorkerCount::Auto, WORKERS;
-        /// Whether each worker is pinned to its CPU: where its caches are.
+        /// Whether each worker is pinned to its CPU.
         "pin" pin: bool = true, Bool;
-        /// Submission entries of a ring, a power of two: what one turn of a busy worker issues.
+        /// Submission entries of each ring.
         "ring_entries" ring_entries: u32 = 1024, PowerOfTwo(64..=32_768);
-        /// Completion entries of a ring, a power of two, at least twice `ring_entries`: room for
-        /// what arrives while a turn is worked on.
+        /// Completion entries of each ring, at least twice `ring_entries`.
         "completion_entries" completion_entries: u32 = 8192, PowerOfTwo(128..=65_536);
-        /// Receive buffers of a worker, a power of two: by default 4 MiB of them.
+        /// Receive buffers of each worker. By default 4 MiB of them.
         "buffers" buffers: u32 = 256, PowerOfTwo(16..=32_768);
-        /// Bytes of a receive buffer: the payload of one TLS record, ten full segments.
+        /// Bytes of a receive buffer. By default the payload of one TLS record, ten full segments.
         "buffer_size" buffer_size: u32 = 16 << 10, Bytes(1 << 10..=1 << 20);
-        /// Bytes that one direction of a connection may move in one turn of its worker.
+        /// Bytes that one direction of a connection may move in one turn of its worker, so that a
+        /// fast one does not hold up the others.
         "turn_budget" turn_budget: u32 = 1 << 20, Bytes(16 << 10..=16 << 20);
-        /// Bytes of memory that the compressors of a worker may take: by default some thirty long
-        /// answers at a time with full windows, or a hundred.
+        /// Bytes of memory that compressors of each worker may take. In the second half of it
+        /// answers are compressed less well; what finds no room goes uncompressed. By default some
+        /// thirty long answers at a time with full windows, or a hundred.
         "compression_memory" compression_memory: u64 = 64 << 20, Bytes(0..=64 << 30);
-        /// Bytes of memory that may wait for the slow peers of a worker's HTTP connections: by
-        /// default a thousand of them at a time with all that may wait for one.
+        /// Bytes of memory in each worker that may wait for slow peers of HTTP. In the second half
+        /// of it less may wait for each of them; beyond it, one part of each body. By default a
+        /// thousand of them at a time with all that may wait for one.
         "waiting_memory" waiting_memory: u64 = 256 << 20, Bytes(1 << 20..=64 << 30);
-        /// Bytes of memory that the windows of a worker's WebSockets may take between messages: by
+        /// Bytes of memory that WebSockets of each worker may keep for compression between messages
+        /// (windows of `deflate_takeover`). Sockets beyond it compress each message by itself. By
         /// default some fifty sockets with full windows, 256 KiB to compress and 32 KiB to inflate.
         "websocket_takeover_memory" websocket_takeover_memory: u64 = 16 << 20, Bytes(0..=64 << 30);
-        /// How long a shutdown waits for connections to end by themselves: by default the time that
+        /// How long a shutdown waits for connections to end by themselves. By default the time that
         /// service managers grant, too.
         "shutdown_timeout" shutdown_timeout: Duration = Duration::from_secs(30),
             Time(Duration::ZERO..=DAY);
         /// A worker with more than this times the mean of active connections hands new ones over to
-        /// others; `"off"`: never.
+        /// others: 1.0 to 100.0, or "off" (or false) for never.
         "handoff_ratio" handoff_ratio: Option<f64> = Some(1.5), HANDOFF_RATIO;
-        /// Whether the kernel encrypts.
+        /// Whether the kernel encrypts what a connection of TLS sends, from its first large file or
+        /// bulk flow on: "auto" (where it can), or "off" for never.
         "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
-        /// Whether the configuration file is read again when it changes. A half-written file is not
-        /// to be read: by default a reload is asked for.
+        /// Whether the configuration file is read again when it changes, as after SIGHUP. A
+        /// half-written file is not to be read: by default a reload is asked for.
         "watch" watch: bool = false, Bool;
         .. {
             /// When bytes go through a pipe within the kernel instead of a buffer.
@@ -222,16 +231,18 @@ table! {
     /// `pipes` of `[runtime]`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SpliceOptions {
-        /// Whether `splice` is used at all.
+        /// Whether bulk flows are moved with splice, without a copy: "auto", or "off" for never.
         "splice" mode: SpliceMode = SpliceMode::Auto, Choice(SPLICE_WORDS);
-        /// Bytes that one direction has moved before it may be promoted: by default what pays for
-        /// the setup of a pipe.
+        /// Bytes that one direction has to have moved before it may be promoted to splice. By
+        /// default what pays for the setup of a pipe.
         "splice_after" after: u64 = 256 << 10, Bytes(0..=1 << 30);
-        /// Bytes of a mean receive from which on a flow counts as bulk: by default a full buffer.
+        /// Bytes of a mean receive from which on a flow counts as bulk. By default a full buffer.
         "splice_min_read" min_read: u32 = 16 << 10, Bytes(1 << 10..=1 << 20);
-        /// Bytes that a pipe holds: by default what the kernel grants without privileges.
+        /// Bytes of a pipe that splice goes through. The kernel grants up to
+        /// /proc/sys/fs/pipe-max-size bytes. By default what it grants without privileges.
         "pipe_size" pipe_size: u32 = 1 << 20, Bytes(64 << 10..=16 << 20);
-        /// Empty pipes that a worker keeps.
+        /// Empty pipes that each worker keeps for the next flow. Each spliced direction of a
+        /// connection has one of its own besides.
         "pipes" pipes: u32 = 64, Whole(0..=4096);
     }
 }
@@ -258,13 +269,16 @@ table! {
     /// `[admin]`: the HTTP endpoint for metrics and health.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Admin {
-        /// Whether the admin interface is enabled.
+        /// Whether the administration endpoint (metrics and health, over HTTP) is served.
         "enabled" enabled: bool = cfg!(feature = "admin"), Bool;
-        /// Where it listens: by default on this machine only.
+        /// The address that it listens on. Whoever can reach it may read all that it shows, unless
+        /// `client_auth` asks for certificates. By default on this machine only.
         "listen" listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901),
             IpAddress;
-        /// The file with the tokens for requests that change something; `"off"`: nothing can be
-        /// changed.
+        /// The path of a file with tokens, one a line: requests that change something (such as POST
+        /// /log) are answered only with one of them, in the field `Authorization: Bearer TOKEN`. A
+        /// token has 16 to 256 visible characters; empty lines and those that begin with # are left
+        /// out. The file is read again when it changes. "off": nothing can be changed.
         "token_file" token_file: Option<PathBuf> = None, PathUnless("off", "the path of a file");
         .. {
             /// How it speaks TLS, if it does.
@@ -277,12 +291,13 @@ table! {
     /// `[log]`: what is logged, and how.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Log {
-        /// The form of a line.
+        /// The form of a line: "auto" (text on a terminal, JSON elsewhere), "text" or "json".
         "format" format: LogFormat = LogFormat::Auto, Choice(LOG_FORMAT_WORDS);
         /// The least severe level that is written.
         "level" level: LogLevel = LogLevel::Info, Choice(LOG_LEVEL_WORDS);
-        /// Whether an access line is logged for each connection when it ends. Off by default
-        /// because of its cost.
+        /// Whether each connection writes one line when it ends. It has the client, and for proxies
+        /// the upstream, the server that was used or tried last, and the name asked for by TLS. Off
+        /// by default because of its cost.
         "access" access: bool = false, Bool;
     }
 }
@@ -316,17 +331,40 @@ pub enum LogLevel {
 /// In the place of the hash of a password that is not shown: a hash that no password has.
 pub const HIDDEN_HASH: &str = "$2y$05$notshown.notshown.not.notshown.notshown.notshown.not.";
 
+/// In the place of the value of a header field that is likely a secret.
+pub const HIDDEN_VALUE: &str = "not shown";
+
+/// Whether a header field of this name likely has a secret.
+fn tells_a_secret(name: &str) -> bool {
+    const PARTS: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+    let lower = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| lower.contains(part))
+}
+
 impl Config {
-    /// The same without the hashes of passwords: they allow guessing of passwords. It
-    /// can still be read back.
+    /// The same without what is likely a secret: the hashes of passwords, which allow guessing of
+    /// passwords, and what fields of requests are set to that authorize. It can still be read back.
+    /// Files with secrets are named.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut config = self.clone();
         for listener in &mut config.listeners {
             let ListenerService::Http(http) = &mut listener.service else { continue };
-            for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
-                if let Users::Listed(users) = &mut auth.users {
-                    users.iter_mut().for_each(|(_, hash)| HIDDEN_HASH.clone_into(hash));
+            for route in &mut http.routes {
+                if let Some(Auth { users: Users::Listed(users), .. }) = &mut route.auth {
+                    users.iter_mut().for_each(|(_, hash)| hash.hide(HIDDEN_HASH.to_owned()));
+                }
+                let edits = &mut route.request_headers;
+                for (name, value) in edits.set.iter_mut().chain(&mut edits.add) {
+                    if tells_a_secret(name) {
+                        value.hide(Template::literal(HIDDEN_VALUE));
+                    }
+                }
+                for condition in &mut route.headers {
+                    if tells_a_secret(&condition.name) {
+                        let value = condition.value.as_mut();
+                        value.into_iter().for_each(|value| HIDDEN_VALUE.clone_into(value));
+                    }
                 }
             }
         }
@@ -349,23 +387,21 @@ table! {
     /// `[[listener]]`: what accepts connections, and what is done with them.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Listener {
-        /// Connections at a time, in the whole process. This and what only connections have is at
-        /// its default for UDP.
+        /// Connections at a time, in the whole process.
         "max_connections" max_connections: u32 = 10_000, Whole(1..=10_000_000);
-        /// How long nothing may move on a connection before it is closed. At its default for HTTP,
-        /// which has timeouts of its own.
+        /// How long nothing may move on a connection before it is closed.
         "idle_timeout" idle_timeout: Duration = Duration::from_secs(600),
             Time(MILLISECOND..=DAY.saturating_mul(7));
-        /// Whether a client must start with a PROXY protocol header, version 1 or 2. Off by
-        /// default: any client could forge its address.
+        /// Whether every client must start with a PROXY protocol header, version 1 or 2. It is
+        /// before TLS, where that is spoken. Off by default: any client could forge its address.
         "accept_proxy_protocol" accept_proxy_protocol: bool = false, Bool;
-        /// How long the PROXY protocol header may take.
+        /// How long a PROXY protocol header may take.
         "proxy_header_timeout" proxy_header_timeout: Duration = Duration::from_secs(10),
             Time(MILLISECOND..=HOUR);
-        /// Connections that may wait to be accepted, per listening socket: by default the kernel's
-        /// own limit (`net.core.somaxconn`).
+        /// Connections that may wait to be accepted, per listening socket. The kernel cuts it to
+        /// net.core.somaxconn. By default what that usually is.
         "backlog" backlog: u32 = 4096, Whole(1..=65_535);
-        /// The permissions of the files of Unix sockets: by default owner and group may connect.
+        /// The permissions of the file of a Unix socket. By default owner and group may connect.
         "unix_mode" unix_mode: u32 = 0o660, Permissions;
         .. {
             /// Its name in logs and metrics, unique among listeners.
@@ -404,16 +440,23 @@ table! {
     /// `[upstream.NAME]`: a group of servers, one of which gets each connection, flow or request.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Upstream {
-        /// How a server is chosen.
+        /// How a server is chosen: "round_robin" (by weight, evenly spread); "least_requests", the
+        /// same as "least_connections" (the fewest requests, connections or flows for its weight);
+        /// "ewma" (of two at random, the one that answered faster of late; for TCP, SNI and frame
+        /// proxies, that could be connected to faster; not for UDP); by the address of the client
+        /// "source_hash" (its place in the list) or "consistent_hash" (Maglev: few clients move
+        /// when servers come or go, and none when their order changes), or "hash", the same by
+        /// `hash_on`. Frame proxies have none of these three.
         "balance" balance: Balance = Balance::RoundRobin, Choice(BALANCE_WORDS);
-        /// How long one try to connect may take: by default room for one lost SYN and its second
+        /// How long one try to connect may take. By default room for one lost SYN and its second
         /// try.
         "connect_timeout" connect_timeout: Duration = Duration::from_secs(3),
             Time(MILLISECOND..=MINUTE.saturating_mul(10));
-        /// Further tries: of other servers when a connect fails, and of a request in frames or of
-        /// HTTP.
+        /// Further tries, when a connect to a server fails, or a request in frames, or one of HTTP
+        /// as `retry_on` has it. A failed connect also goes on to every other server once without
+        /// counting here, but for TCP and SNI if it took all of `connect_timeout`. 0: a single try.
         "retries" retries: u32 = 1, Whole(0..=16);
-        /// The header that a server gets first.
+        /// The PROXY protocol header that a server gets first: "off", "v1" (text) or "v2" (binary).
         "send_proxy_protocol" send_proxy_protocol: SendProxyProtocol = SendProxyProtocol::Off,
             Choice(SEND_PROXY_PROTOCOL_WORDS);
         .. {
@@ -488,13 +531,14 @@ table! {
     /// Options of connected sockets, on either side.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SocketOptions {
-        /// `TCP_NODELAY`: whether small segments go out at once. A proxy must not add delay.
+        /// Whether small segments go out at once (TCP_NODELAY). A proxy must not add delay.
         "nodelay" nodelay: bool = true, Bool;
-        /// The idle time before the first keepalive probe. `"off"`: no probes.
+        /// The idle time before the first keepalive probe. "off": no probes.
         "keepalive" keepalive: Option<Duration> = Some(MINUTE), Unless("off", Time(SECOND..=DAY));
-        /// Bytes of the kernel's receive buffer. `"auto"`: the kernel tunes it.
+        /// Bytes of the kernel's receive buffer of a socket; for UDP, of the listening one. "auto":
+        /// the kernel tunes it.
         "receive_buffer" receive_buffer: Option<u32> = None, SOCKET_BUFFER;
-        /// Bytes of the kernel's send buffer. `"auto"`: the kernel tunes it.
+        /// Bytes of the kernel's send buffer of the same socket. "auto": the kernel tunes it.
         "send_buffer" send_buffer: Option<u32> = None, SOCKET_BUFFER;
     }
 }

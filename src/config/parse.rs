@@ -8,13 +8,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::accept;
 use super::environment::{self, Variables};
+use super::http::routes::default_route;
+use super::inherit::{self, Defaults, Room};
 use super::listener::{RawListener, listener};
 use super::report::Mistake;
 use super::schema::{ADMIN, LISTENER, LOG, RUNTIME, UPSTREAM};
 use super::section::Section;
+use super::sets;
 use super::tls::{self, ADMIN_TLS};
 use super::topics::{TOPICS, topics};
-use super::upstream::{RawUpstream, upstreams};
+use super::upstream::{RawUpstream, default_upstream, upstreams};
 use super::{Admin, Log, Runtime, SpliceOptions, Topics};
 
 /// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
@@ -58,6 +61,7 @@ pub(super) fn read(
     if let Some(variables) = variables {
         environment::replace(&mut tree, variables, mistakes);
     }
+    check_defaults(complete(&mut tree, text.len(), mistakes), mistakes);
     let mut root = Section::root(tree, mistakes);
     if let Some(include) = root.take("include") {
         let message = "`include` is for a configuration that is read from a file";
@@ -84,6 +88,36 @@ pub(super) fn read(
         upstreams: upstreams(upstream_tables, mistakes),
         topics: topics(topics_tables, mistakes),
     })
+}
+
+/// Completes the tables of a file by what they name or take over.
+pub(super) fn complete<'i>(
+    tree: &mut DeTable<'i>,
+    text_size: usize,
+    mistakes: &mut Vec<Mistake>,
+) -> Defaults<'i> {
+    let mut room = Room::new(TEXT_MAX.saturating_sub(text_size));
+    sets::replace(tree, &mut room, mistakes);
+    let defaults = Defaults::take(tree, mistakes);
+    defaults.apply(tree, &mut room);
+    inherit::switch_off(tree);
+    room.finish(mistakes);
+    defaults
+}
+
+/// Reads the defaults by themselves: one that no table takes over may be a mistake, too.
+fn check_defaults(defaults: Defaults<'_>, mistakes: &mut Vec<Mistake>) {
+    let Defaults { listener: of_listeners, route, upstream } = defaults;
+    if let Some(table) = of_listeners {
+        let section = Section::open(LISTENER, Some(table), mistakes).partial();
+        drop(listener(section.titled("[defaults.listener]".to_owned())));
+    }
+    if let Some(table) = route {
+        default_route(table, mistakes);
+    }
+    if let Some(table) = upstream {
+        default_upstream(table, mistakes);
+    }
 }
 
 /// The first mistake of each line, from the top.

@@ -34,10 +34,17 @@ impl Config {
                         if let Action::Files(files) = &mut route.action {
                             visit(&mut files.root);
                         }
-                        if let Some(Users::File(path)) =
-                            route.auth.as_mut().map(|auth| &mut auth.users)
-                        {
-                            visit(path);
+                        match route.auth.as_mut().map(|auth| &mut auth.users) {
+                            Some(Users::File(path)) => visit(path),
+                            Some(Users::Listed(users)) => {
+                                let users = users.iter_mut();
+                                users.filter_map(|(_, hash)| hash.file_mut()).for_each(&mut *visit);
+                            }
+                            None => {}
+                        }
+                        for edits in [&mut route.request_headers, &mut route.response_headers] {
+                            let values = edits.set.iter_mut().chain(&mut edits.add);
+                            values.filter_map(|(_, value)| value.file_mut()).for_each(&mut *visit);
                         }
                     }
                 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::parse::complete;
 use super::report::{Mistake, Report, Severity};
 use super::text::ConfigText;
 
@@ -86,8 +87,10 @@ pub fn report_of(text: &ConfigText, findings: &[Finding]) -> Report {
         return Report::new(text, Vec::new());
     }
     let (tree, _no_mistake) = DeTable::parse_recoverable(text.text());
+    let mut tree = tree.into_inner();
+    complete(&mut tree, text.text().len(), &mut Vec::new());
     let mistakes = findings.iter().map(|finding| Mistake {
-        span: locate(tree.get_ref(), &finding.place),
+        span: locate(&tree, &finding.place),
         severity: finding.severity,
         message: finding.message.clone(),
         help: finding.help.clone(),

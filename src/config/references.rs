@@ -355,7 +355,7 @@ fn unsuiting(setting: &str, suited: &[Protocol], unsuited: Protocol) -> String {
 }
 
 /// What the proxies of some protocols are called.
-fn nouns(protocols: &[Protocol]) -> String {
+pub(super) fn nouns(protocols: &[Protocol]) -> String {
     let nouns: Vec<_> = protocols.iter().map(|protocol| noun(*protocol)).collect();
     match nouns.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),

@@ -1,7 +1,10 @@
 //! Mistakes with their place in the text, rendered the way `rustc` does it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::text::ConfigText;
 
@@ -74,6 +77,9 @@ const SHOWN_MISTAKES_MAX: usize = 256;
 
 impl Report {
     pub(super) fn new(text: &ConfigText, mut mistakes: Vec<Mistake>) -> Self {
+        // What many tables take over is read with each of them.
+        let mut seen = HashSet::new();
+        mistakes.retain(|mistake| seen.insert((mistake.span.clone(), mistake.message.clone())));
         mistakes.sort_by_key(|mistake| mistake.span.start);
         let lines = Lines::new(text);
         let is_error = |mistake: &&Mistake| mistake.severity == Severity::Error;
@@ -185,62 +191,25 @@ fn chars_before(line: &str, byte: usize) -> usize {
     line.char_indices().take_while(|(at, _)| *at < byte).count()
 }
 
-/// So many characters of a line are shown, so many of them before a mistake that lies far out.
-const SHOWN_MAX: usize = 120;
-const SHOWN_BEFORE: usize = 40;
-const TAB: &str = "    ";
+/// So many columns a report has, at most: longer lines are cut around the mistake.
+const WIDTH_MAX: usize = 120;
 
+/// Shows a mistake with its line. What would move the cursor of a terminal is shown by signs.
 fn render(diagnostic: &Diagnostic, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Diagnostic { file_name: file, line, column, .. } = diagnostic;
+    let Diagnostic { file_name, line, column, source_line, length, .. } = diagnostic;
+    let byte = |character: usize| {
+        source_line.char_indices().nth(character).map_or(source_line.len(), |(at, _)| at)
+    };
     let before = column.saturating_sub(1);
-    let skipped = match before + diagnostic.length {
-        end if end <= SHOWN_MAX => 0,
-        _ => before.saturating_sub(SHOWN_BEFORE),
+    let place = AnnotationKind::Primary.span(byte(before)..byte(before + length));
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
     };
-    let mut source = String::new();
-    let mut marks = String::new();
-    if skipped > 0 {
-        source.push_str("...");
-        marks.push_str("   ");
-    }
-    let shown = diagnostic.source_line.chars().enumerate().skip(skipped).take(SHOWN_MAX);
-    for (at, character) in shown {
-        let mark = if (before..before + diagnostic.length).contains(&at) { "^" } else { " " };
-        match character {
-            '\t' => {
-                source.push_str(TAB);
-                marks.push_str(&mark.repeat(TAB.len()));
-            }
-            // What would move the cursor, or worse, on a terminal.
-            _ if character.is_control() => {
-                source.push(char::REPLACEMENT_CHARACTER);
-                marks.push_str(mark);
-            }
-            _ => {
-                source.push(character);
-                marks.push_str(mark);
-            }
-        }
-    }
-    if diagnostic.source_line.chars().nth(before).is_none() {
-        marks.push('^');
-    }
-    if diagnostic.source_line.chars().nth(skipped + SHOWN_MAX).is_some() {
-        source.push_str("...");
-    }
-
-    let number = line.to_string();
-    let gutter = " ".repeat(number.len());
-    let severity = match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
-    writeln!(f, "{severity}: {}", diagnostic.message)?;
-    writeln!(f, "{gutter}--> {file}:{line}:{column}")?;
-    writeln!(f, "{gutter} |")?;
-    writeln!(f, "{}", format!("{number} | {source}").trim_end())?;
-    writeln!(f, "{gutter} | {}", marks.trim_end())?;
-    writeln!(f, "{gutter} = help: {}", diagnostic.help)
+    let snippet = Snippet::source(source_line).line_start(*line).path(file_name).annotation(place);
+    let title = level.primary_title(&diagnostic.message);
+    let report = title.element(snippet).element(Level::HELP.message(&diagnostic.help));
+    writeln!(f, "{}", Renderer::plain().term_width(WIDTH_MAX).render(&[report]))
 }
 
 #[cfg(test)]
@@ -262,6 +231,7 @@ error: bad
   |
 1 | a = 1
   |     ^
+  |
   = help: do better
 
 error: bad
@@ -269,6 +239,7 @@ error: bad
   |
 2 |     kéy = 2
   |     ^^^
+  |
   = help: do better
 
 2 mistakes in f.toml";

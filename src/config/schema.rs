@@ -9,6 +9,7 @@ use super::http::schema::{
     RESPONSE_HEADERS, ROUTE, SERVER,
 };
 use super::http::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
+use super::inherit::{DEFAULTS, HEADERS};
 use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
 use super::topics::TOPICS;
 use super::{
@@ -33,6 +34,7 @@ pub const KEYS: &[TableKeys] = &[
     ADMIN,
     ADMIN_TLS,
     LOG,
+    DEFAULTS,
     LISTENER,
     ACCESS_LOG,
     ROUTE,
@@ -55,7 +57,10 @@ pub const KEYS: &[TableKeys] = &[
 /// The tables of a file.
 pub(super) const ROOT: TableKeys = TableKeys {
     table: "the file",
-    keys: &["include", "runtime", "admin", "log", "listener", "upstream", "topics"],
+    keys: &[
+        "include", "runtime", "admin", "log", "defaults", "hosts", "networks", "listener",
+        "upstream", "topics",
+    ],
 };
 
 /// All keys of some groups, one after the other.
@@ -111,6 +116,7 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         HttpOptions::KEYS,
         Http2Options::KEYS,
         AccessLists::KEYS,
+        &HEADERS,
         &["access_log", "route", "tls"],
     ],
 };
@@ -150,7 +156,13 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
     (UdpOptions::KEYS, &[Protocol::Udp, Protocol::UdpEcho]),
     (FlowOptions::KEYS, &[Protocol::Udp]),
     (
-        keys![HttpOptions::KEYS, Http2Options::KEYS, AccessLists::KEYS, &["access_log", "route"],],
+        keys![
+            HttpOptions::KEYS,
+            Http2Options::KEYS,
+            AccessLists::KEYS,
+            &HEADERS,
+            &["access_log", "route"],
+        ],
         &[Protocol::Http],
     ),
 ];

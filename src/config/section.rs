@@ -50,8 +50,8 @@ pub(super) struct Section<'i, 'm> {
     keys: &'static [&'static str],
     /// Its header.
     span: Range<usize>,
-    /// Whether the file has a table, or nothing, in its place.
-    is_table: bool,
+    /// Whether what is missing in it is a mistake.
+    is_whole: bool,
     entries: DeTable<'i>,
     missing: Vec<Missing>,
     /// Where keys of tables were set; `None` for one that was a mistake.
@@ -75,7 +75,7 @@ impl<'i, 'm> Section<'i, 'm> {
     ) -> Self {
         let span = value.as_ref().map(Spanned::span).unwrap_or_default();
         let got = value.as_ref().map_or("", |value| accept::kind(value.get_ref()));
-        let (entries, is_table) = match value.map(Spanned::into_inner) {
+        let (entries, is_whole) = match value.map(Spanned::into_inner) {
             Some(DeValue::Table(entries)) => (entries, true),
             None => (DeTable::new(), true),
             Some(_) => {
@@ -92,12 +92,17 @@ impl<'i, 'm> Section<'i, 'm> {
             title: schema.table.to_owned(),
             keys: schema.keys,
             span,
-            is_table,
+            is_whole,
             entries,
             missing: Vec::new(),
             places: Vec::new(),
             mistakes,
         }
+    }
+
+    /// Nothing is missing in it: others may say the rest.
+    pub(super) fn partial(self) -> Self {
+        Self { is_whole: false, ..self }
     }
 
     /// Gives the table another title in messages.
@@ -111,7 +116,9 @@ impl<'i, 'm> Section<'i, 'm> {
         schema: TableKeys,
         value: Spanned<DeValue<'i>>,
     ) -> Section<'i, '_> {
-        Section::open(schema, Some(value), self.mistakes)
+        let is_whole = self.is_whole;
+        let section = Section::open(schema, Some(value), self.mistakes);
+        if is_whole { section } else { section.partial() }
     }
 
     /// A key that may be there: a table.
@@ -372,7 +379,7 @@ impl<'i, 'm> Section<'i, 'm> {
     /// Reports the keys that are unknown and those that are missing. A missing key for which a
     /// misspelt one stands is one mistake, not two.
     pub(super) fn finish(self) {
-        let Self { title, keys, span, is_table, entries, mut missing, places: _, mistakes } = self;
+        let Self { title, keys, span, is_whole, entries, mut missing, places: _, mistakes } = self;
         let list = keys.join(", ");
         for (key, _) in entries {
             let likely = accept::nearest(key.get_ref(), keys.iter().copied());
@@ -384,7 +391,7 @@ impl<'i, 'm> Section<'i, 'm> {
             ));
             missing.retain(|missing| Some(missing.key) != likely);
         }
-        for Missing { message, help, .. } in missing.into_iter().filter(|_| is_table) {
+        for Missing { message, help, .. } in missing.into_iter().filter(|_| is_whole) {
             mistakes.push(Mistake::new(span.clone(), message, help));
         }
     }

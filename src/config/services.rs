@@ -158,10 +158,11 @@ table! {
     /// How a listener receives and sends datagrams.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct UdpOptions {
-        /// Whether the kernel passes many datagrams of a flow at once, in (GRO) and out (GSO): a
-        /// call for many costs little more than one for one.
+        /// Whether the kernel passes many datagrams of a flow at once, in (GRO) and out (GSO).
         "offload" offload: bool = true, Bool;
-        /// Which core gets a datagram: by default what holds with any network card.
+        /// Which core gets a datagram: "flow" (the kernel's hash keeps a flow on its core), or
+        /// "cpu" (the core that received it from the network card). By default what holds with any
+        /// network card.
         "steering" steering: Steering = Steering::Flow, Choice(STEERING_WORDS);
     }
 }
@@ -199,10 +200,10 @@ table! {
     /// What a connection of frames may ask for.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct FrameOptions {
-        /// Requests of one connection that may be open: by default what covers a distant client at
+        /// Requests of one connection that may be open. By default what covers a distant client at
         /// some milliseconds a request.
         "window" window: u16 = 256, Whole(1..=u16::MAX);
-        /// Bytes of the payload of one frame, at most: by default the most that a frame can carry.
+        /// Bytes of the payload of one frame, at most. By default the most that a frame can carry.
         "max_payload" max_payload: u16 = u16::MAX, Bytes(64..=u16::MAX);
         .. {
             /// What a GET of a name gives, sorted by name. Empty for a proxy.
@@ -221,23 +222,23 @@ table! {
     /// `pool_*` and `streams_max`.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct PoolOptions {
-        /// Connections at a time, in the whole process.
+        /// Connections at a time, in the whole process. For HTTP proxies, where each carries one
+        /// request, the default is 4096.
         "pool_max" max: u32 = 64, Whole(1..=100_000);
-        /// Idle connections that are kept, not above `pool_max`: by default they are made when they
+        /// Idle connections that are kept, not above `pool_max`. By default they are made when they
         /// are needed.
         "pool_min_idle" min_idle: u32 = 0, Whole(0..=1000);
         /// How long a connection beyond those may be idle before it is closed.
         "pool_idle_timeout" idle_timeout: Duration = MINUTE, Time(MILLISECOND..=DAY);
-        /// How old a connection may be to get further requests: servers that were added or moved
-        /// get their share within it. `"off"`: any age.
+        /// How old a connection may be to get further requests. "off": any age.
         "pool_max_age" max_age: Option<Duration> = Some(HOUR),
             Unless("off", Time(SECOND..=DAY.saturating_mul(7)));
-        /// Exchanges that may wait for a connection.
+        /// Requests that may wait for a connection.
         "pool_queue" queue: u32 = 1024, Whole(1..=1_000_000);
-        /// How long an exchange may wait for a connection; one that has waited longer fails.
+        /// How long a request may wait for a connection, one that is being made among them.
         "pool_queue_timeout" queue_timeout: Duration = SECOND,
             Time(MILLISECOND..=MINUTE.saturating_mul(10));
-        /// Requests in flight on one connection, of a frame proxy.
+        /// Requests in flight on one connection, of frame proxies and HTTP/2.
         "streams_max" streams_max: u16 = 128, Whole(1..=u16::MAX);
     }
 }
@@ -248,15 +249,15 @@ table! {
     #[derive(Debug, Clone, PartialEq)]
     pub struct ExchangeOptions {
         /// How long a request may take until its answer begins, with its tries, and then between
-        /// two parts of it that its client takes; of a frame proxy. Routes of HTTP have
-        /// `total_timeout`.
+        /// two parts of it while the client takes them.
         "request_timeout" timeout: Duration = Duration::from_secs(30), Time(MILLISECOND..=DAY);
-        /// The pause before the second try.
+        /// The longest pause before the second try of a request; the actual one is random.
         "retry_backoff" backoff: Duration = Duration::from_millis(25), Time(MILLISECOND..=MINUTE);
         /// The longest pause before a try, not below `retry_backoff`.
         "retry_backoff_max" backoff_max: Duration = SECOND,
             Time(MILLISECOND..=MINUTE.saturating_mul(10));
-        /// Retries as a share of requests: by default failing servers get a fifth more, not twice.
+        /// Further tries as a share of all requests, so that failing servers are not asked twice as
+        /// much.
         "retry_budget" budget: f64 = 0.2, Number(0.0..=1.0);
     }
 }

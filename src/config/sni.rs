@@ -18,9 +18,10 @@ table! {
     /// How connections of TLS are passed on.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SniOptions {
-        /// How long the ClientHello may take.
+        /// How long a client's first message may take.
         "hello_timeout" hello_timeout: Duration = Duration::from_secs(10), Time(MILLISECOND..=HOUR);
-        /// Connections of a worker whose ClientHello is pending.
+        /// Connections of which that is waited for, at a time on each worker. Beyond it,
+        /// connections are closed at once.
         "hellos_max" hellos_max: u32 = 1000, Whole(1..=1_000_000);
         .. {
             /// `names`: host names in lower case, or wildcards as `*.example.com`, each with the

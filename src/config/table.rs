@@ -1,17 +1,17 @@
 //! Tables of keys, each key declared once: its name, where it is kept, its type, what holds where
 //! a file is silent, its kind, and a sentence on it with its unit.
 //!
-//! From the declaration come the structure, its default, reading, writing, the list of keys, and
-//! the JSON Schema. `docs/ringway.toml` is written by hand; a test compares its keys and defaults.
+//! From the declaration come the structure, its default, reading, writing, the list of keys, the
+//! JSON Schema, and their part of the reference, `docs/ringway.toml`.
 
 use super::kinds::Kind;
 
-/// A key as the schema describes it.
+/// A key as the schema and the reference describe it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct KeyDescription {
     /// Its name.
     pub(super) key: &'static str,
-    /// What it means, with its unit.
+    /// What it means and what values there are, with their unit.
     pub(super) doc: String,
     /// What holds without it, as a file writes it.
     pub(super) default: toml::Value,
@@ -27,8 +27,25 @@ pub(super) fn describe<T, K: Kind<Value = T>>(
     default: &T,
 ) -> KeyDescription {
     let lines: Vec<&str> = doc.lines().map(str::trim).collect();
-    let doc = lines.join(" ").trim().to_owned();
+    let doc = with_words(lines.join(" ").trim(), kind.words());
     KeyDescription { key, doc, default: kind.write(default), schema: kind.schema() }
+}
+
+/// Puts the values behind the first sentence, unless all of them are named anyway.
+fn with_words(doc: &str, words: Option<String>) -> String {
+    let named = |words: &str| words.split('"').skip(1).step_by(2).all(|word| doc.contains(word));
+    let words = words.filter(|words| !words.starts_with('"') || !named(words));
+    let Some(words) = words else { return doc.to_owned() };
+    // What a word stands for that is no value may have a sentence of its own.
+    let words = match words.split_once(", or ") {
+        Some((values, word)) if doc.contains(&format!("{word}: ")) => values,
+        _ => &words,
+    };
+    let (first, rest) = match doc.split_once(". ") {
+        Some((first, rest)) => (first, format!(" {rest}")),
+        None => (doc.trim_end_matches('.'), String::new()),
+    };
+    format!("{first}: {words}.{rest}")
 }
 
 /// Declares a structure whose fields are keys of a table: see the module.

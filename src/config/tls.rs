@@ -23,28 +23,32 @@ table! {
     /// How a listener speaks TLS.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct ListenerTls {
-        /// Whether clients that ask for an unknown name are refused.
+        /// Whether clients that ask for a name of no certificate are refused.
         "strict_sni" strict_sni: bool = false, Bool;
-        /// Whether clients show a certificate.
+        /// Whether clients show a certificate: "off" (they are not asked), "optional" or
+        /// "required".
         "client_auth" client_auth: ClientAuth = ClientAuth::Off, Choice(CLIENT_AUTH_WORDS);
-        /// The file with the CA certificates (PEM) that issue clients' certificates, or `"off"`.
+        /// The path of a file with those who issue clients' certificates, in PEM, or "off".
+        /// Required with `client_auth`.
         "client_ca" client_ca: Option<PathBuf> = None, FILE_OR_OFF;
-        /// The file with lists of revoked client certificates (PEM), or `"off"`.
+        /// The path of a file with lists of revoked certificates, in PEM, or "off".
         "client_crl" client_crl: Option<PathBuf> = None, FILE_OR_OFF;
-        /// Tickets that a client of TLS 1.3 gets to resume its session: one is enough for a client
-        /// that resumes with its newest. `"off"`: none, in no version.
+        /// Tickets for a client of TLS 1.3, by each of which it can resume its session once. "off":
+        /// no client resumes a session, by TLS 1.2 neither.
         "tickets" tickets: Option<u32> = Some(1), Unless("off", Whole(1..=16));
-        /// Files with keys of tickets, which servers share. None: random keys.
+        /// The paths of files of 80 bytes with keys of tickets, by which clients resume sessions:
+        /// up to 16. The first makes tickets, all are taken. Servers with the same files take each
+        /// other's. Without any, random keys.
         "ticket_keys" ticket_keys: Vec<PathBuf> = Vec::new(), List { counts: 0..=16, each: FILE };
-        /// How long a random key is used.
+        /// How long a random key of tickets is used. Its tickets are taken for two more such times.
         "ticket_rotation" ticket_rotation: Duration = Duration::from_secs(12 * 3600),
             Time(MINUTE..=DAY.saturating_mul(7));
         /// How long a handshake may take.
         "handshake_timeout" handshake_timeout: Duration = Duration::from_secs(10),
             Time(MILLISECOND..=HOUR);
-        /// Bytes of a client's part of a handshake at most.
+        /// Bytes of a client's part of a handshake, at most.
         "handshake_max" handshake_max: u32 = 64 << 10, Bytes(4096..=1 << 20);
-        /// Handshakes at a time, on each worker.
+        /// Handshakes at a time, on each worker. Beyond it, connections are closed at once.
         "handshakes_max" handshakes_max: u32 = 1000, Whole(1..=1_000_000);
         .. {
             /// `certificate`, `key`, `ocsp`: one for each certificate, the first for unknown names.
@@ -81,9 +85,11 @@ table! {
     pub struct TlsPolicy {
         /// The lowest version.
         "min_version" min_version: TlsVersion = TlsVersion::Tls12, Choice(VERSION_WORDS);
-        /// Names of cipher suites, the best first; none for the usual ones.
+        /// Cipher suites by their IANA names, the best first, up to 64. Without any, the usual
+        /// ones.
         "cipher_suites" cipher_suites: Vec<String> = Vec::new(), NAMES;
-        /// Names of groups, the best first; none for the usual ones.
+        /// Key exchange groups by their IANA names, the best first, up to 64. Without any, the
+        /// usual ones.
         "groups" groups: Vec<String> = Vec::new(), NAMES;
     }
 }
@@ -114,16 +120,19 @@ table! {
     /// TLS to the servers of an upstream.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct UpstreamTls {
-        /// The file with the CA certificates (PEM) that issue servers' certificates; `"off"`: the
-        /// system's trust store.
+        /// The path of a file with those who issue servers' certificates, in PEM, or "off" for
+        /// those whom the system trusts.
         "ca" ca: Option<PathBuf> = None, FILE_OR_OFF;
-        /// Whether the issuer and the name are checked.
+        /// Whether the issuer and the name of a server are checked.
         "verify" verify: bool = true, Bool;
-        /// The name that a server has to show; `"off"`: the one that it is reached by.
+        /// The name that a server has to show: a host name or an IP address, or "off" for the one
+        /// in `servers`.
         "server_name" server_name: Option<String> = None, Unless("off", NAME);
-        /// Certificates or keys that a server may have, by SHA-256. None: any.
+        /// The certificates or keys that a server may have, one of which is enough: "spki:SHA256"
+        /// (of the public key) or "cert:SHA256", in hexadecimal or base64, up to 64. Without any,
+        /// all.
         "pins" pins: Vec<String> = Vec::new(), NAMES;
-        /// The file with lists of revoked server certificates (PEM), or `"off"`.
+        /// The path of a file with lists of revoked certificates, in PEM, or "off".
         "crl" crl: Option<PathBuf> = None, FILE_OR_OFF;
         .. {
             /// `certificate`, `key`: what we show.

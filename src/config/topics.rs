@@ -24,21 +24,21 @@ table! {
         "message_max" message_max: u32 = 64 << 10, Bytes(1..=16 << 20);
         /// Filters of one subscriber.
         "subscriptions_max" subscriptions_max: u32 = 64, Whole(1..=10_000);
-        /// Filters of one worker.
+        /// Different filters on each worker.
         "filters_max" filters_max: u32 = 100_000, Whole(1..=10_000_000);
-        /// Messages that wait for one subscriber.
+        /// Messages that may wait for one subscriber.
         "queue_max" queue_max: u32 = 1024, Whole(1..=1_000_000);
-        /// Bytes of messages that wait for one subscriber.
+        /// Bytes of messages that may wait for one subscriber. One message waits whatever its size.
         "queue_bytes" queue_bytes: u32 = 256 << 10, Bytes(1..=1 << 30);
-        /// What happens when the queue of a subscriber is full; by default the oldest message is
-        /// dropped.
+        /// What becomes of messages beyond that: "drop_oldest", "drop_newest", or "close" to close
+        /// the subscriber with 1013.
         "queue_policy" queue_policy: QueuePolicy = QueuePolicy::DropOldest,
             Choice(QUEUE_POLICY_WORDS);
-        /// Topics of which the last message is retained.
+        /// Topics of which the last message is retained, on each worker.
         "retained_max" retained_max: u32 = 10_000, Whole(0..=10_000_000);
-        /// Bytes of retained messages.
+        /// Bytes of retained messages, on each worker.
         "retained_bytes" retained_bytes: u64 = 16 << 20, Bytes(0..=64 << 30);
-        /// Bytes of publications that wait for another worker.
+        /// Bytes of publications that may wait for each other worker. More are lost there.
         "exchange_bytes" exchange_bytes: u64 = 16 << 20, Bytes(1..=64 << 30);
         .. {
             /// Its name in logs and metrics, unique among topics.

@@ -61,6 +61,13 @@ pub(super) fn upstreams(
     upstreams
 }
 
+/// Reads the defaults of upstreams, for the mistakes in them.
+pub(super) fn default_upstream(table: Spanned<DeValue<'_>>, mistakes: &mut Vec<Mistake>) {
+    let section = Section::open(UPSTREAM, Some(table), mistakes).partial();
+    let name = Spanned::new(0..0, String::new());
+    drop(upstream(name, section.titled("[defaults.upstream]".to_owned())));
+}
+
 fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream {
     let given = section.given();
     let mut servers = servers(&mut section);

@@ -25,7 +25,7 @@ pub fn explain(
     let mut text = String::new();
     for listener in build::streams(config) {
         let Some(http) = listener.service.http() else { continue };
-        let router = router(http).map_err(|error| error.to_string())?;
+        let router = router(http);
         // Writing to a string does not fail.
         let _infallible = writeln!(text, "listener {}:", listener.name);
         let considered = router.explain(&head, shown.as_ref());

@@ -186,6 +186,16 @@ impl Inspection {
             if let Action::Files(files) = &route.action {
                 self.folder(place.clone().key("files"), &files.root);
             }
+            let edits = [&route.request_headers, &route.response_headers];
+            for (key, edits) in ["request_headers", "response_headers"].into_iter().zip(edits) {
+                if let Err(message) = build::http::edits(edits) {
+                    self.error(
+                        place.clone().key(key),
+                        format!("a secret cannot be used: {message}"),
+                        "name a file that the user of the server may read, with the value alone",
+                    );
+                }
+            }
             let Some(auth) = &route.auth else { continue };
             let key = match &auth.users {
                 Users::File(_) => "users_file",

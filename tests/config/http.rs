@@ -7,9 +7,11 @@ use ringway::config::{
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
     GrpcCheck, HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions,
     HostHeader, HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService,
-    PathPattern, RateKey, RateLimit, RetryOn, Route, ServerProtocol, ServerShare, Symlinks,
+    PathPattern, RateKey, RateLimit, RetryOn, Route, Secret, ServerProtocol, ServerShare, Symlinks,
     TryFile, UnderscoreHeaders, Users,
 };
+use ringway::service::http::route::PathRegex;
+use ringway::service::http::template::{Purpose, Template};
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
 
@@ -59,6 +61,8 @@ source_connections_max = 1
 allow = ["10.0.0.0/8", "fd00::/8", "192.0.2.1"]
 deny = "10.1.0.0/16"
 access_log = { format = "template", template = "$time ${user} $$ \"$host\"", path = "/var/log/a b" }
+request_headers = {}
+response_headers = {}
 
 [[listener.route]]
 name = "api"
@@ -143,6 +147,11 @@ websocket_page = true
 
 [[listener.route]]
 handler = "own"
+
+[[listener.route]]
+path_regex = "^/a/(.)/(.)$"
+path_rewrite = "/$2/$1"
+proxy = "origin"
 
 [[listener]]
 name = "http-defaults"
@@ -1639,9 +1648,15 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+fn edits(edits: &[(&str, &str)]) -> Vec<(String, Secret<Template>)> {
+    let value = |text| Secret::Written(Template::parse(text, Purpose::Field).unwrap());
+    edits.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect()
+}
+
 #[test]
 fn values_of_http_listeners_arrive_where_they_belong() {
     let config = good(UNUSUAL);
+    let log_template = Template::parse("$time ${user} $$ \"$host\"", Purpose::Log).unwrap();
     let expected = HttpOptions {
         head_size_max: 1 << 20,
         fields_max: 1000,
@@ -1680,14 +1695,14 @@ fn values_of_http_listeners_arrive_where_they_belong() {
             deny: vec!["10.1.0.0/16".parse().unwrap()],
         },
         access_log: Some(AccessLog {
-            format: AccessLogFormat::Template("$time ${user} $$ \"$host\"".to_owned()),
+            format: AccessLogFormat::Template(log_template),
             target: AccessLogTarget::File("/var/log/a b".into()),
         }),
         routes: Vec::new(),
     };
     let options = http(&config, "http");
     assert_eq!(HttpOptions { routes: Vec::new(), ..options.clone() }, expected);
-    assert_eq!(options.upstreams().collect::<Vec<_>>(), [0]);
+    assert_eq!(options.upstreams().collect::<Vec<_>>(), [0, 0]);
     assert_eq!(config.listeners[0].max_connections, 7);
     assert!(config.listeners[0].accept_proxy_protocol);
     assert!(config.listeners[0].service.uses(0) && !config.listeners[0].service.uses(1));
@@ -1704,11 +1719,12 @@ fn values_of_http_listeners_arrive_where_they_belong() {
 #[test]
 fn values_of_routes_arrive_where_they_belong() {
     let config = good(UNUSUAL);
-    let [proxy, files, redirect, respond, echo, status, socket_page, handler] =
+    let [proxy, files, redirect, respond, echo, status, socket_page, handler, rewritten] =
         http(&config, "http").routes.as_slice()
     else {
-        panic!("seven")
+        panic!("nine")
     };
+    assert_eq!(rewritten.path_rewrite.as_ref().map(Template::text), Some("/$2/$1"));
     assert_eq!(socket_page.action, Action::WebSocketPage);
     assert_eq!(handler.action, Action::Handler("own".to_owned()));
     let host = |name: &str| HostPattern::Exact(name.to_owned());
@@ -1729,15 +1745,16 @@ fn values_of_routes_arrive_where_they_belong() {
         ],
         action: Action::Proxy { upstream: 0 },
         prefix_rewrite: Some("/".to_owned()),
+        path_rewrite: None,
         request_headers: HeaderEdits {
             remove: texts(&["cookie", "x-z"]),
-            set: pairs(&[("host", "$upstream"), ("x-a", ""), ("x-b", "$source:$source_port")]),
-            add: pairs(&[("via", "1.1 ringway")]),
+            set: edits(&[("host", "$upstream"), ("x-a", ""), ("x-b", "$source:$source_port")]),
+            add: edits(&[("via", "1.1 ringway")]),
         },
         response_headers: HeaderEdits {
             remove: texts(&["server"]),
-            set: pairs(&[("x-frame-options", "DENY")]),
-            add: pairs(&[("link", "<$scheme://$host$path>"), ("set-cookie", "a=$$b")]),
+            set: edits(&[("x-frame-options", "DENY")]),
+            add: edits(&[("link", "<$scheme://$host$path>"), ("set-cookie", "a=$$b")]),
         },
         body_max: Some(1 << 30),
         total_timeout: Some(Duration::from_secs(60)),
@@ -1790,7 +1807,7 @@ fn values_of_routes_arrive_where_they_belong() {
     assert_eq!(files.auth, Some(auth));
     assert_eq!(files.prefix_rewrite.as_deref(), Some("/public"));
     assert_eq!(redirect.path, PathPattern::Exact("/old/%20x".to_owned()));
-    let location = "https://$host/new$query".to_owned();
+    let location = Template::parse("https://$host/new$query", Purpose::Location).unwrap();
     assert_eq!(redirect.action, Action::Redirect { location, status: 308 });
     assert_eq!(redirect.name, "route-3");
     let expected = Action::Respond {
@@ -1799,34 +1816,20 @@ fn values_of_routes_arrive_where_they_belong() {
         content_type: "application/json".to_owned(),
     };
     assert_eq!(respond.action, expected);
-    assert_eq!(respond.path, PathPattern::Regex("^/u/[0-9]+\\.json$".to_owned()));
+    assert_eq!(respond.path, PathPattern::Regex(PathRegex::new("^/u/[0-9]+\\.json$").unwrap()));
     assert_eq!((&echo.action, echo.methods.as_slice()), (&Action::Echo, &texts(&["POST"])[..]));
     assert_eq!((&status.action, &status.hosts[..]), (&Action::StatusPage, &[HostPattern::Any][..]));
     let [defaults] = http(&config, "http-defaults").routes.as_slice() else { panic!("one") };
     let expected = Route {
         name: "route-1".to_owned(),
-        hosts: vec![HostPattern::Any],
-        path: PathPattern::Any,
         client_certificate: Some(CertificateCondition {
             subject: Some("*,O=Example".to_owned()),
             name: Some("DNS:*.ops.example".to_owned()),
             fingerprint: Some(["abcdef0123456789", "abcdef0123456789"].concat().repeat(2)),
         }),
-        methods: Vec::new(),
-        headers: Vec::new(),
         action: Action::Proxy { upstream: 1 },
-        prefix_rewrite: None,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
         body_max: HttpOptions::default().body_max,
-        total_timeout: None,
-        grpc_web: false,
-        grpc_message_max: None,
-        websocket_inspect: None,
-        access: AccessLists::default(),
-        rate_limit: None,
-        auth: None,
-        compression: Compression::default(),
+        ..Route::default()
     };
     assert_eq!(*defaults, expected);
 }
@@ -2043,20 +2046,23 @@ fn the_effective_configuration_has_the_keys_of_http_that_apply() {
     assert_eq!(listener["access_log"].as_table().expect("a table").len(), 2);
     let routes = tree["listener"][0]["route"].as_array().expect("routes");
     let has = |route: usize, key: &str| keys(&routes[route]).contains_key(key);
-    let table = [
-        ("request_headers", [true, false, false, false, false, false, false, false]),
-        ("prefix_rewrite", [true, true, false, false, false, false, false, false]),
-        ("index", [false, true, false, false, false, false, false, false]),
-        ("status", [false, false, true, true, false, false, false, false]),
-        ("content_type", [false, false, false, true, false, false, false, false]),
-        ("rate_limit", [true, false, false, false, false, false, false, false]),
-        ("auth", [true, true, false, false, false, false, false, false]),
-        ("response_headers", [true; 8]),
-        ("body_max", [true; 8]),
-        ("compress_types", [true; 8]),
+    let all: Vec<usize> = (0..routes.len()).collect();
+    let table: [(&str, &[usize]); 12] = [
+        ("request_headers", &[0, 8]),
+        ("prefix_rewrite", &[0, 1, 8]),
+        ("path_rewrite", &[8]),
+        ("index", &[1]),
+        ("status", &[2, 3]),
+        ("content_type", &[3]),
+        ("rate_limit", &[0]),
+        ("auth", &[0, 1]),
+        ("total_timeout", &[0, 7, 8]),
+        ("response_headers", &all),
+        ("body_max", &all),
+        ("compress_types", &all),
     ];
     for (key, expected) in table {
-        let found: Vec<_> = (0..routes.len()).map(|route| has(route, key)).collect();
+        let found: Vec<_> = all.iter().copied().filter(|route| has(*route, key)).collect();
         assert_eq!(found, expected, "{key}");
     }
     let hashed = keys(&tree["upstream"]["hashed"]);

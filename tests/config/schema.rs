@@ -34,6 +34,16 @@ fn the_schema_in_the_documentation_is_that_of_the_code() {
 }
 
 #[test]
+fn the_reference_in_the_documentation_is_that_of_the_code() {
+    let (documented, made) = (REFERENCE, config::reference());
+    let different = documented.lines().zip(made.lines()).find(|(one, other)| one != other);
+    assert!(
+        documented == made,
+        "write it again: ringway check --reference > docs/ringway.toml\n{different:#?}"
+    );
+}
+
+#[test]
 fn the_schema_takes_the_reference_and_unusual_values() {
     let validator = validator();
     for text in [REFERENCE, &unusual(), include_str!("../../src/config/embedded.toml")] {

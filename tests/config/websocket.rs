@@ -291,9 +291,9 @@ help: remove it: this route has `websocket`
 
 [[listener.route]] # echo
 total_timeout = "1s"
-                ^^^^
-error: `total_timeout` bounds what servers and handlers take
-help: remove it
+^^^^^^^^^^^^^
+error: `total_timeout` is for a route with `proxy` or `handler`
+help: remove it: this route has `websocket`
 
 [listener.route.websocket] # topics
 upstream = "lines"

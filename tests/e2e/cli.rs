@@ -43,6 +43,53 @@ fn wrong_usage_is_status_2() {
 }
 
 #[test]
+fn check_prints_a_budget_and_warns_where_the_machine_allows_less() {
+    let folder = Folder::new();
+    let config = format!(
+        "{NO_ADMIN}[runtime]\nworkers = 1\n[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\n\
+         protocol = \"echo\"\nmax_connections = 10000000\n"
+    );
+    let file = folder.file("a.toml", &config).display().to_string();
+    let output = ringway(&["check", "--budget", "--config", &file]);
+    let out = text(&output.stdout);
+    assert!(output.status.success() && out.contains("listener web"), "{out}");
+    assert!(out.contains("max_connections 10000000"), "{out}");
+    let warned = text(&output.stderr);
+    assert!(warned.contains("RLIMIT_NOFILE") && warned.contains("listener web"), "{warned}");
+}
+
+#[test]
+fn import_translates_and_tells_what_it_does_not() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+    let main = "http {\n  include conf.d/*.conf;\n}\n";
+    let main = folder.file("nginx.conf", main).display().to_string();
+    folder.file(
+        "conf.d/a.conf",
+        "server {\n  listen 127.0.0.1:8080;\n  image_filter resize 1 1;\n  location / { return 200 hello; }\n}\n",
+    );
+    let output = ringway(&["import", "nginx", &main]);
+    let (out, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(out.contains("respond = \"hello\"") && out.contains("127.0.0.1:8080"), "{out}");
+    assert!(told.contains("a.conf:3: image_filter"), "{told}");
+    ringway::config::parse("a.toml", &out).unwrap();
+    let target = folder.path().join("out.toml").display().to_string();
+    let to_file = || ringway(&["import", "nginx", &main, "--output", &target]);
+    assert!(to_file().status.success());
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), out);
+    let again = to_file();
+    assert!(!again.status.success() && text(&again.stderr).contains("out.toml"));
+    assert!(!ringway(&["import", "nginx", &main, "--strict"]).status.success());
+    let proxy = "frontend a\n  bind :80\n  default_backend b\nbackend b\n  server s 127.0.0.1:1\n";
+    let proxy = folder.file("haproxy.cfg", proxy).display().to_string();
+    assert!(text(&ringway(&["import", "haproxy", &proxy]).stdout).contains("[upstream.b]"));
+    let wrong = folder.file("wrong.conf", "http {").display().to_string();
+    let output = ringway(&["import", "nginx", &wrong]);
+    assert!(!output.status.success() && text(&output.stderr).contains("wrong.conf:1"));
+}
+
+#[test]
 fn check_tells_good_from_bad() {
     let folder = Folder::new();
     let issuers = crate::pki::Pki::new().ca;

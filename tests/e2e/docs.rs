@@ -22,6 +22,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "it asks a server that runs with this file",
     ),
     ("ringway reload", "the same"),
+    ("ringway import", "it needs the configuration of another program"),
 ];
 /// Tools that not every machine has: lines with them are run where they are.
 const TOOLS: &[&str] = &["nc", "curl"];

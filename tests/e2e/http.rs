@@ -15,6 +15,8 @@ mod load;
 mod peers;
 #[path = "http/proxy.rs"]
 mod proxy;
+#[path = "http/rewrite.rs"]
+mod rewrite;
 #[path = "http/server.rs"]
 mod server;
 #[path = "http/shortage.rs"]

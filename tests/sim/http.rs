@@ -17,7 +17,7 @@ use ringway::service::http::access::AccessList;
 use ringway::service::http::compression::CompressionRules;
 use ringway::service::http::edit::HeaderEdits;
 use ringway::service::http::route::{PathMatch, RouteMatch, Router};
-use ringway::service::http::template::Template;
+use ringway::service::http::template::{Purpose, Template};
 use ringway::session::http_options::{
     ClusterOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, ProxyOptions,
     RouteAction, RouteOptions, ServerProtocol, TrustedProxies,
@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 fn edits(set: &[(&str, &str)]) -> HeaderEdits {
     let set = set.iter().map(|(name, value)| {
-        ((*name).into(), Template::parse_for_heads(value).expect("a template"))
+        ((*name).into(), Template::parse(value, Purpose::Field).expect("a template"))
     });
     HeaderEdits { set: set.collect(), ..HeaderEdits::default() }
 }
@@ -45,7 +45,8 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
             "/moved",
             RouteAction::Redirect {
                 status: 302,
-                location: Template::parse("https://$host/new$path$query").expect("a template"),
+                location: Template::parse("https://$host/new$path$query", Purpose::Location)
+                    .expect("a template"),
             },
         ),
         ("/status", RouteAction::StatusPage),

@@ -4,13 +4,11 @@ use std::fmt::{self, Write as _};
 
 use toml::Value;
 
+use super::super::tells_a_secret;
 use super::{Change, ChangeKind, Difference, Effect, Subject, users};
 
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 120;
-
-/// Parts of the names of fields whose values are not shown.
-const SECRET_PARTS: &[&str] = &["auth", "cookie", "token", "secret", "password", "key"];
 
 /// A value for people: short, without control characters, and without what is secret.
 pub(super) fn shown(key: &str, value: &Value) -> String {
@@ -41,8 +39,7 @@ pub(super) fn shown(key: &str, value: &Value) -> String {
 fn without_secrets(value: &Value) -> Value {
     let Value::Table(table) = value else { return value.clone() };
     let entries = table.iter().map(|(name, value)| {
-        let lower = name.to_ascii_lowercase();
-        let is_secret = value.is_str() && SECRET_PARTS.iter().any(|part| lower.contains(part));
+        let is_secret = value.is_str() && tells_a_secret(name);
         let shown = if is_secret { "(not shown)".into() } else { without_secrets(value) };
         (name.clone(), shown)
     });

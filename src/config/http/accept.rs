@@ -1,6 +1,6 @@
 //! From one TOML value to one typed value of HTTP, or to what was expected instead of it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
@@ -10,12 +10,14 @@ use toml::de::DeValue;
 
 use super::super::accept::{self, Fault, parsed};
 use super::super::units::Size;
+use super::route::SECRET_FILE;
 use super::schema::{
     ERROR_STATUS_RANGE, FIELD_NAME_MAX, REDIRECT_STATUSES, REGEX_LENGTH_MAX, REGEX_SIZE_MAX,
     REGEXES_SIZE_MAX, RETRY_CODES, RETRY_STATUS_RANGE, STATUS_RANGE, VALUE_SIZE_MAX,
 };
-use super::template::{self, Purpose};
-use super::{HashOn, HostPattern, RateKey};
+use super::{HashOn, HostPattern, RateKey, Secret};
+use crate::service::http::route::PathRegex;
+use crate::service::http::template::{Purpose, Template};
 
 /// The longest host name, in bytes, and the longest part of one (RFC 1035 §2.3.4).
 const HOST_MAX: usize = 253;
@@ -82,31 +84,57 @@ pub(super) fn value_of_field(value: &DeValue<'_>) -> Result<String, Fault> {
     parsed(value, "the value of a header field", field_value)
 }
 
+/// A value, or a file that has it.
+pub(super) fn secret<T>(
+    value: &DeValue<'_>,
+    accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
+) -> Result<Secret<T>, Fault> {
+    let file = value.as_str().and_then(|text| text.strip_prefix(SECRET_FILE));
+    match file {
+        Some(path) => {
+            let path = DeValue::String(path.into());
+            accept::path(&path, "the path of a file behind `file:`").map(Secret::File)
+        }
+        None => accept(value).map(Secret::Written),
+    }
+}
+
+fn template_for(text: &str, purpose: Purpose) -> Result<Template, String> {
+    Template::parse(text, purpose).map_err(|error| error.to_string())
+}
+
 /// A template of the value of a field.
-pub(super) fn template(value: &DeValue<'_>) -> Result<String, Fault> {
-    parsed(value, "a template", |text| {
-        template::check(text, Purpose::Field).map(|()| text.to_owned())
+pub(super) fn template(value: &DeValue<'_>) -> Result<Template, Fault> {
+    parsed(value, "a template", |text| template_for(text, Purpose::Field))
+}
+
+/// The template of a path, of what a regular expression has found.
+pub(super) fn path_template(value: &DeValue<'_>) -> Result<Template, Fault> {
+    parsed(value, "the template of a path such as \"/new/$1\"", |text| {
+        let template = template_for(text, Purpose::Path)?;
+        url_path(&template.with_captures("x"))?;
+        Ok(template)
     })
 }
 
 /// A template of a line of an access log.
-pub(super) fn log_template(value: &DeValue<'_>) -> Result<String, Fault> {
+pub(super) fn log_template(value: &DeValue<'_>) -> Result<Template, Fault> {
     parsed(value, "a template", |text| match text {
         "" => Err("write what a line has, as in \"$source $method $target $status\"".to_owned()),
-        _ => template::check(text, Purpose::Log).map(|()| text.to_owned()),
+        _ => template_for(text, Purpose::Log),
     })
 }
 
 /// The template of a URL.
-pub(super) fn location(value: &DeValue<'_>) -> Result<String, Fault> {
+pub(super) fn location(value: &DeValue<'_>) -> Result<Template, Fault> {
     parsed(value, "the template of a URL", |text| {
-        template::check(text, Purpose::Field)?;
+        let template = template_for(text, Purpose::Location)?;
         if text.chars().any(|character| !character.is_ascii_graphic()) {
             return Err("a URL has no spaces, and others than ASCII are escaped: %C3%BC".into());
         }
         let starts = ["/", "http://", "https://", "$scheme://", "${scheme}://"];
         match starts.iter().any(|start| text.starts_with(start)) || text.starts_with("$path") {
-            true => Ok(text.to_owned()),
+            true => Ok(template),
             false => {
                 Err("start with https://, http:// or /, as in \"https://$host$target\"".into())
             }
@@ -115,7 +143,7 @@ pub(super) fn location(value: &DeValue<'_>) -> Result<String, Fault> {
 }
 
 /// A network, or one address.
-pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, Fault> {
+pub(in super::super) fn network(value: &DeValue<'_>) -> Result<IpNet, Fault> {
     parsed(value, "a network such as \"10.0.0.0/8\"", |text| {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(IpNet::from(address));
@@ -158,7 +186,7 @@ pub(super) fn fingerprint(value: &DeValue<'_>) -> Result<Option<String>, Fault> 
 }
 
 /// A host that a route is for.
-pub(super) fn host(value: &DeValue<'_>) -> Result<HostPattern, Fault> {
+pub(in super::super) fn host(value: &DeValue<'_>) -> Result<HostPattern, Fault> {
     parsed(value, "a host such as \"example.com\", \"*.example.com\" or \"*\"", |text| {
         if text == "*" {
             return Ok(HostPattern::Any);
@@ -283,19 +311,19 @@ pub(super) fn target(value: &DeValue<'_>) -> Result<String, Fault> {
 /// The regular expressions of a listener so far.
 #[derive(Debug, Default)]
 pub(super) struct Regexes {
-    known: HashSet<String>,
+    known: HashMap<String, PathRegex>,
     /// Bytes that they take when they are compiled.
     size: usize,
 }
 
 /// A regular expression, with a bounded size: its own, and that of all of the listener.
-pub(super) fn regex(value: &DeValue<'_>, all: &mut Regexes) -> Result<String, Fault> {
+pub(super) fn regex(value: &DeValue<'_>, all: &mut Regexes) -> Result<PathRegex, Fault> {
     parsed(value, "a regular expression", |text| {
         if text.len() > REGEX_LENGTH_MAX {
             return Err(format!("write {REGEX_LENGTH_MAX} bytes at most"));
         }
-        if all.known.contains(text) {
-            return Ok(text.to_owned());
+        if let Some(known) = all.known.get(text) {
+            return Ok(known.clone());
         }
         let limits = meta::Config::new().nfa_size_limit(Some(REGEX_SIZE_MAX));
         let regex = meta::Builder::new().configure(limits).build(text);
@@ -308,8 +336,9 @@ pub(super) fn regex(value: &DeValue<'_>, all: &mut Regexes) -> Result<String, Fa
             ));
         }
         all.size += size;
-        all.known.insert(text.to_owned());
-        Ok(text.to_owned())
+        let regex = PathRegex::new(text).map_err(|error| error.to_string())?;
+        all.known.insert(text.to_owned(), regex.clone());
+        Ok(regex)
     })
 }
 

@@ -14,9 +14,10 @@ use super::websocket::RELAY_FORMAT_WORDS;
 use super::{
     AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, BODY_MAX, CertificateCondition,
     HashOn, HeaderEdits, HealthKind, HealthOptions, HostPattern, HttpOptions, HttpUpstream,
-    Origins, PathPattern, RateLimit, Route, ServerShare, SocketLimits, TOTAL_TIMEOUT, Users,
+    Origins, PathPattern, RateLimit, Route, Secret, ServerShare, SocketLimits, Users,
     WebSocketOptions, WebSocketService,
 };
+use crate::service::http::template::Template;
 
 /// A line: a key and its value.
 type Line = (&'static str, Value);
@@ -48,7 +49,7 @@ fn access_log(log: &AccessLog) -> Vec<Line> {
         AccessLogFormat::Template(template) => ("template", Some(template)),
     };
     let mut lines = vec![("format", quoted(form))];
-    lines.extend(template.map(|template| ("template", quoted(template))));
+    lines.extend(template.map(|template| ("template", quoted(template.text()))));
     lines.push((
         "path",
         match &log.target {
@@ -67,7 +68,7 @@ pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
         PathPattern::Any => {}
         PathPattern::Exact(path) => lines.push(("path", quoted(path))),
         PathPattern::Prefix(prefix) => lines.push(("path_prefix", quoted(prefix))),
-        PathPattern::Regex(regex) => lines.push(("path_regex", quoted(regex))),
+        PathPattern::Regex(regex) => lines.push(("path_regex", quoted(regex.as_str()))),
     }
     lines.push((
         "method",
@@ -81,13 +82,11 @@ pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
     lines.push(("header", table(conditions)));
     let chosen = action(&route.action, config, &mut lines);
     let rewrite = route.prefix_rewrite.as_deref().map(quoted);
-    let mut rest = vec![
-        ("prefix_rewrite", or_off(rewrite)),
-        ("body_max", BODY_MAX.write(&route.body_max)),
-        ("total_timeout", TOTAL_TIMEOUT.write(&route.total_timeout)),
-        ("grpc_web", Value::from(route.grpc_web)),
-        ("grpc_message_max", or_off(route.grpc_message_max.map(size))),
-    ];
+    let whole = route.path_rewrite.as_ref();
+    let mut rest =
+        vec![("prefix_rewrite", or_off(rewrite)), ("body_max", BODY_MAX.write(&route.body_max))];
+    rest.extend(whole.map(|path| ("path_rewrite", quoted(path.text()))));
+    rest.extend(route.lines());
     rest.extend(route.compression.lines());
     rest.extend([
         ("request_headers", edits(&route.request_headers)),
@@ -126,7 +125,7 @@ fn action(action: &Action, config: &Config, lines: &mut Vec<Line>) -> &'static s
             "files"
         }
         Action::Redirect { location, status } => {
-            lines.push(("redirect", quoted(location)));
+            lines.push(("redirect", quoted(location.text())));
             lines.push(("status", Value::from(u32::from(*status))));
             "redirect"
         }
@@ -212,8 +211,10 @@ fn origins(origins: &Origins) -> Value {
 }
 
 fn edits(edits: &HeaderEdits) -> Value {
-    let pairs =
-        |pairs: &[(String, String)]| table(pairs.iter().map(|(name, value)| (&**name, &**value)));
+    let pairs = |pairs: &[(String, Secret<Template>)]| {
+        let pairs = pairs.iter();
+        table(pairs.map(|(name, value)| (&**name, value.text(Template::text))))
+    };
     values([
         ("set", pairs(&edits.set)),
         ("add", pairs(&edits.add)),
@@ -234,7 +235,8 @@ fn certificate_condition(condition: &CertificateCondition) -> Value {
 fn auth(auth: &Auth) -> Value {
     let users = match &auth.users {
         Users::Listed(users) => {
-            ("users", table(users.iter().map(|(name, hash)| (&**name, &**hash))))
+            let users = users.iter().map(|(name, hash)| (&**name, hash.text(String::as_str)));
+            ("users", table(users))
         }
         Users::File(path) => ("users_file", quoted(&path.display().to_string())),
     };
@@ -318,8 +320,8 @@ fn list<T: Into<Value>>(items: impl IntoIterator<Item = T>) -> Value {
     Value::Array(items.into_iter().map(Into::into).collect())
 }
 
-fn table<'t>(pairs: impl IntoIterator<Item = (&'t str, &'t str)>) -> Value {
-    values(pairs.into_iter().map(|(name, value)| (name, quoted(value))))
+fn table<'t, T: AsRef<str>>(pairs: impl IntoIterator<Item = (&'t str, T)>) -> Value {
+    values(pairs.into_iter().map(|(name, value)| (name, quoted(value.as_ref()))))
 }
 
 fn values<'t>(pairs: impl IntoIterator<Item = (&'t str, Value)>) -> Value {

@@ -4,11 +4,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::accept::{self as values, Fault};
+use super::super::inherit::HEADERS;
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept;
+use super::route_parts::edits;
 use super::routes::{RawRoute, routes};
-use super::schema::{ACCESS_LOG, LOG_FORM_WORDS, LogForm};
+use super::schema::{ACCESS_LOG, LOG_FORM_WORDS, LogForm, REQUEST_HEADERS, RESPONSE_HEADERS};
 use super::{AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Http2Options, HttpOptions};
 
 /// What a listener says of HTTP, whichever protocol it has.
@@ -30,6 +32,12 @@ pub(in super::super) fn http(section: &mut Section<'_, '_>) -> RawHttp {
         ..HttpOptions::read(section)
     };
     rest.access_log = section.table("access_log", ACCESS_LOG).map(access_log);
+    // They are those of its routes: see `inherit`.
+    for (key, keys) in HEADERS.into_iter().zip([REQUEST_HEADERS, RESPONSE_HEADERS]) {
+        if let Some(table) = section.table(key, keys) {
+            drop(edits(table, key == "request_headers"));
+        }
+    }
     let (routes, routes_are_known) = routes(section, rest.body_max);
     RawHttp { routes, routes_are_known, rest }
 }

@@ -2,8 +2,8 @@
 //! of their upstreams. The types are here and in `route` and `origin`, what a file may say in
 //! `schema`; the other files read, check and write them.
 //!
-//! Names of fields are in lower case, and methods and paths as they are compared. Templates are
-//! texts that were found to be right: their variables are known.
+//! Names of fields are in lower case, and methods and paths as they are compared. Templates and
+//! regular expressions are what sessions use.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use self::schema::{FORWARDED_WORDS, HALF_CLOSE_WORDS, NETWORKS_MAX, UNDERSCORE_W
 use super::kinds::{Bool, Bytes, Choice, Custom, List, Text, Time, Unless, Whole};
 use super::schema::{DAY, HOUR, MILLISECOND};
 use super::table::table;
+use crate::service::http::template::Template;
 
 pub use self::files::TryFile;
 pub use self::http2::Http2Options;
@@ -25,11 +26,11 @@ pub use self::origin::{
 };
 pub use self::route::{
     Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,
-    HeaderEdits, HostPattern, PathPattern, RateKey, RateLimit, Route, Symlinks, Users,
+    HeaderEdits, HostPattern, PathPattern, RateKey, RateLimit, Route, Secret, Symlinks, Users,
 };
 pub use self::websocket::{Origins, RelayFormat, SocketLimits, WebSocketOptions, WebSocketService};
 
-mod accept;
+pub(super) mod accept;
 pub(super) mod check;
 pub(super) mod effective;
 mod endpoint;
@@ -39,10 +40,9 @@ pub(super) mod listener;
 mod origin;
 mod route;
 mod route_parts;
-mod routes;
+pub(super) mod routes;
 pub(super) mod schema;
 pub(super) mod shadow;
-mod template;
 pub(super) mod upstream;
 pub(super) mod websocket;
 
@@ -50,61 +50,69 @@ table! {
     /// What only a listener with `protocol = "http"` has. The default one has no route.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct HttpOptions {
-        /// Bytes of the head of a request, at most.
+        /// Bytes of the head of a request, at most; the answer beyond it is 431.
         "head_size_max" head_size_max: u32 = 64 << 10, Bytes(1 << 10..=1 << 20);
-        /// Fields of a head, at most.
+        /// Fields of a head, at most; the answer beyond it is 431.
         "fields_max" fields_max: u16 = 100, Whole(8..=1000);
-        /// Bytes of a request target, at most: by default what RFC 9112, section 3, asks for.
+        /// Bytes of a request target, at most; the answer beyond it is 414. By default what RFC
+        /// 9112, section 3, asks for.
         "target_size_max" target_size_max: u32 = 8 << 10, Bytes(256..=64 << 10);
-        /// Bytes of the body of a request, at most; a route may have its own. `"off"`: any number.
+        /// Bytes of the body of a request, at most; the answer beyond it is 413. A route may have
+        /// its own. "off": any number.
         "body_max" body_max: Option<u64> = Some(16 << 20), BODY_MAX;
-        /// How long a head may take, from its first byte on.
+        /// How long the head of a request may take, from its first byte on.
         "head_timeout" head_timeout: Duration = Duration::from_secs(10), TIMEOUT;
-        /// How long no byte of a body may come.
+        /// How long no byte of the body of a request may come.
         "body_timeout" body_timeout: Duration = Duration::from_secs(30), TIMEOUT;
-        /// Bytes per second that a body has to average once it has taken `body_timeout`: by default
-        /// slower than any modem, so likely on purpose. `"off"`: any rate will do.
+        /// Bytes per second that a body has to average once it has taken `body_timeout`. By default
+        /// slower than any modem, so likely on purpose. "off": any rate will do.
         "body_rate_min" body_rate_min: Option<u32> = Some(256), RATE_MIN;
-        /// How long a client may take no byte of an answer.
+        /// How long a client may take no byte of an answer, by what its system acknowledges.
         "write_timeout" write_timeout: Duration = Duration::from_secs(30), TIMEOUT;
-        /// Bytes per second that a client has to take once it has been slow for `write_timeout`.
-        /// `"off"`: any rate will do.
+        /// Bytes per second that a client has to take while some of an answer waits for it, once
+        /// that has lasted for `write_timeout`. "off": any rate will do.
         "write_rate_min" write_rate_min: Option<u32> = Some(256), RATE_MIN;
-        /// How long a connection may be idle between requests: by default what browsers expect.
+        /// How long a connection may be idle between requests. By default what browsers expect.
         "keepalive_timeout" keepalive_timeout: Duration = Duration::from_secs(75),
             Time(MILLISECOND..=DAY);
-        /// Requests of one connection, so that clients are spread again from time to time. `"off"`:
+        /// Requests of one connection, so that clients are spread again from time to time. "off":
         /// any number.
         "keepalive_requests" keepalive_requests: Option<u32> = Some(10_000),
             Unless("off", Whole(1..=u32::MAX));
-        /// How old a connection may be to get further requests, a tenth more or less. `"off"`: any
+        /// How old a connection may be to get further requests, a tenth more or less. "off": any
         /// age.
         "keepalive_max_age" keepalive_max_age: Option<Duration> = Some(HOUR),
             Unless("off", Time(MILLISECOND..=DAY.saturating_mul(7)));
         /// How long nothing may move on a connection that was upgraded.
         "tunnel_timeout" tunnel_timeout: Duration = Duration::from_secs(600),
             Time(MILLISECOND..=DAY.saturating_mul(7));
-        /// What becomes of an exchange with a server whose client ends its side.
+        /// A client that ends its side of the connection while a server is answering it may still
+        /// read, or have gone: "auto" goes on for those who said `connection: close` or speak
+        /// HTTP/1.0, "allow" for all, "refuse" for none.
         "half_close" half_close: HalfClose = HalfClose::Auto, Choice(HALF_CLOSE_WORDS);
-        /// The value of `server` in answers. `"off"`: no such field is added.
+        /// The field `server` of answers: a text, or "off" to add none.
         "server_header" server_header: Option<String> = Some("ringway".to_owned()),
             Unless("off", Text { accept: accept::value_of_field });
         /// Whether the field `x-ringway-reason` says which failure a 502, 503 or 504 is.
         "reason_header" reason_header: bool = true, Bool;
-        /// Which fields about the client are sent to servers.
+        /// What servers are told about the client, in `forwarded` and `x-forwarded-*`: "append"
+        /// adds it to what the client sent there, "replace" drops what the client sent there, and
+        /// "off" passes that as it is.
         "forwarded" forwarded: Forwarded = Forwarded::Append, Choice(FORWARDED_WORDS);
-        /// Networks of trusted proxies, whose fields about the client are accepted; `"unix"`: peers
-        /// on a Unix socket.
+        /// Peers whose word on the client is believed, such as the proxies of a CDN: networks, and
+        /// "unix" for those that come by a Unix socket, up to 10000. The client is then the first
+        /// address from the right of `x-forwarded-for` that is not one of them.
         "trusted_proxies" trusted_proxies: Vec<Option<IpNet>> = Vec::new(),
             List { counts: 0..=NETWORKS_MAX, each: Unless("unix", NETWORK) };
-        /// What becomes of fields of requests with a `_` in their names.
+        /// Fields of requests with a `_` in their names, which many programs take for the same name
+        /// with a `-`.
         "underscore_headers" underscore_headers: UnderscoreHeaders = UnderscoreHeaders::Drop,
             Choice(UNDERSCORE_WORDS);
-        /// The field that carries the identity of a request. `"off"`: none does.
+        /// The field that carries the identity of a request, to servers and back: a name, or "off".
         "request_id_header" request_id_header: Option<String> = Some("x-request-id".to_owned()),
             Unless("off", Text { accept: accept::name_of_field });
-        /// Connections at a time from one source address, which many clients may share. `"off"`:
-        /// any number.
+        /// Connections at a time from one source address, which many clients may share, in the
+        /// whole process. "off": any number.
         "source_connections_max" source_connections_max: Option<u32> = None,
             Unless("off", Whole(1..=1_000_000));
         .. {
@@ -123,8 +131,6 @@ table! {
 
 /// `body_max`, of a listener or a route.
 pub(super) const BODY_MAX: Unless<Bytes<u64>> = Unless("off", Bytes(0..=1 << 40));
-/// `total_timeout` of a route.
-pub(super) const TOTAL_TIMEOUT: Unless<Time> = Unless("off", Time(MILLISECOND..=DAY));
 /// Of timeouts that a connection waits for.
 const TIMEOUT: Time = Time(MILLISECOND..=HOUR);
 /// Bytes per second.
@@ -194,9 +200,10 @@ table! {
     /// else is denied. A single address is a network of its whole length.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct AccessLists {
-        /// Networks that may. Empty: all.
+        /// Networks that may connect, or use the route, up to 10000, as in ["10.0.0.0/8",
+        /// "192.0.2.1", "fd00::/8"]. With one, everybody else may not.
         "allow" allow: Vec<IpNet> = Vec::new(), NETWORKS;
-        /// Networks that may not.
+        /// Networks that may not, up to 10000. They win over `allow`.
         "deny" deny: Vec<IpNet> = Vec::new(), NETWORKS;
     }
 }
@@ -220,7 +227,7 @@ pub enum AccessLogFormat {
     /// One JSON object.
     Json,
     /// A template, with the variables of access logs.
-    Template(String),
+    Template(Template),
 }
 
 /// Where lines of an access log go.

@@ -21,33 +21,43 @@ table! {
     /// proxies only, and are at their defaults for others.
     #[derive(Debug, Clone, PartialEq)]
     pub struct HttpUpstream {
-        /// How long the share of a server grows after it became healthy; `"off"`: it gets all of it
+        /// How long the share of a server grows after it became healthy. "off": it gets all of it
         /// at once.
         "slow_start" slow_start: Option<Duration> = None, Unless("off", Time(MILLISECOND..=HOUR));
-        /// The failures after which a request is tried again.
+        /// The failures after which a request is tried again, an array of: "connect" (no connection
+        /// could be made), "reset" (it was lost before any byte of the answer), "timeout"
+        /// (`try_timeout` was over), statuses from "500" to "599", and statuses of calls of gRPC
+        /// that have failed before their first message, as in "grpc:unavailable".
         "retry_on" retry_on: RetryOn = RetryOn::default(), RetryReasons;
-        /// Bytes of a body, at most, that is kept to be sent again.
+        /// Bytes of a body, at most, that is kept to be sent again; a request with a larger one is
+        /// not tried again.
         "retry_body_max" retry_body_max: u32 = 64 << 10, Bytes(0..=16 << 20);
-        /// How long one try may take, to the end of the head of its answer; `"off"`: any time.
+        /// How long one try may take, up to the head of its answer. "off": any time.
         "try_timeout" try_timeout: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
-        /// Time without an answer after which the request is also sent to another server; `"off"`:
-        /// never.
+        /// After this time without an answer, a second server is asked, and the first answer is
+        /// taken. Only for requests without a body whose method is idempotent. It counts as a
+        /// retry. "off": never.
         "hedge_after" hedge_after: Option<Duration> = None, Unless("off", LONG_TIMEOUT);
-        /// Whether calls of gRPC are hedged, too.
+        /// Whether calls of gRPC are asked of another server in this way, too. Only where all
+        /// methods may be carried out twice.
         "hedge_calls" hedge_calls: bool = false, Bool;
         /// How long the first byte of an answer may take.
         "first_byte_timeout" first_byte_timeout: Duration = Duration::from_secs(30), LONG_TIMEOUT;
         /// How long no byte of an answer may come.
         "response_idle_timeout" response_idle_timeout: Duration = MINUTE, LONG_TIMEOUT;
-        /// Requests, connections and flows in flight, in the whole process. `"off"`: any number.
+        /// Requests, connections of TCP and SNI proxies, and flows of UDP proxies in flight, in the
+        /// whole process, of which each worker has an equal part. "off": any number.
         "requests_max" requests_max: Option<u32> = None, Unless("off", Whole(1..=1_000_000));
-        /// Retries in flight, in the whole process.
+        /// Retries in flight, in the whole process, of which each worker has an equal part.
         "retries_max" retries_max: u32 = 64, Whole(1..=1_000_000);
-        /// The version of HTTP for the connections to servers.
+        /// Which version of HTTP servers are spoken to in: "http1", "http2" (in clear text, they
+        /// are known to speak it), or "auto" for the one that a server prefers by TLS, and HTTP/1.1
+        /// in clear text.
         "protocol" protocol: ServerProtocol = ServerProtocol::Auto, Choice(SERVER_PROTOCOL_WORDS);
-        /// What servers get as `host`.
+        /// The field `host` that servers get: "pass" for that of the client, "server" for the
+        /// address of the server, or a host.
         "host_header" host_header: HostHeader = HostHeader::Pass, HOST_HEADER;
-        /// Below this share of healthy servers, all are used. 0.0: never.
+        /// Below this share of healthy servers, all are used; 0.0 for never.
         "panic_ratio" panic_ratio: f64 = 0.0, SHARE;
         .. {
             /// What each of [`Upstream::servers`](super::super::Upstream::servers) gets, in their
@@ -243,13 +253,13 @@ table! {
     pub struct HealthOptions {
         /// The time from one check to the next.
         "interval" interval: Duration = Duration::from_secs(2), Time(MILLISECOND..=DAY);
-        /// How long a check may take, not longer than `interval`.
+        /// How long a check may take, not above `interval`.
         "timeout" timeout: Duration = SECOND, Time(MILLISECOND..=MINUTE.saturating_mul(10));
         /// By which share of it the interval varies, so that checks do not come all at once.
         "jitter" jitter: f64 = 0.1, SHARE;
         /// Good checks in a row that make a server healthy.
         "rise" rise: u32 = 2, CHECKS;
-        /// Bad checks in a row after which it is not: a single lost check does not mark it as down.
+        /// Bad checks in a row after which it is not.
         "fall" fall: u32 = 3, CHECKS;
         .. {
             /// The request of a check, and the expected answer.
@@ -308,16 +318,17 @@ table! {
     /// `[upstream.NAME.eject]`: when a server is left out for a time, by what requests find.
     #[derive(Debug, Clone, PartialEq)]
     pub struct EjectOptions {
-        /// Failures in a row. 0: not by them.
+        /// Failures in a row; 0 for not by them.
         "consecutive_failures" consecutive_failures: u32 = 5, Whole(0..=10_000);
-        /// Connections in a row that could not be made. 0: not by them.
+        /// Failed connects in a row; 0 for not by them. After its time, the first failed connect
+        /// ejects the server again.
         "consecutive_connect_failures" consecutive_connect_failures: u32 = 3, Whole(0..=10_000);
-        /// The share of failures within an interval. 0.0: not by it.
+        /// The share of failures within an interval; 0.0 for not by it.
         "error_rate" error_rate: f64 = 0.5, SHARE;
-        /// How many times slower than the median of the servers, which may differ on purpose. 0.0:
-        /// not by it.
+        /// How many times slower than the median of the servers, which may differ on purpose; 0.0
+        /// for not by it.
         "latency_factor" latency_factor: f64 = 0.0, Number(0.0..=1000.0);
-        /// Requests of a server within an interval, without which a rate says nothing.
+        /// Requests of a server within an interval, without which rates say nothing.
         "min_requests" min_requests: u32 = 20, Whole(1..=1_000_000);
         /// How long requests are counted together.
         "interval" interval: Duration = Duration::from_secs(10), Time(SECOND..=HOUR);

@@ -1,5 +1,7 @@
 //! `[[listener.route]]`: which requests it is for, and what is done with them.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -13,57 +15,69 @@ use super::super::accept::{Fault, parsed};
 use super::super::kinds::{
     Bool, Bytes, Choice, Custom, Kind, List, Pairs, Text, Time, Unless, Whole,
 };
-use super::super::schema::HOUR;
+use super::super::schema::{DAY, HOUR, MILLISECOND};
 use super::super::section::{Field, Section};
 use super::super::table::table;
 use super::files::{self, TryFiles};
-use super::schema::{CODING_WORDS, ENTRIES_MAX, RATE_RANGE, SYMLINKS_WORDS};
+use super::schema::{CODING_WORDS, ENTRIES_MAX, GRPC_MESSAGE_RANGE, RATE_RANGE, SYMLINKS_WORDS};
 use super::{AccessLists, SocketLimits, TryFile, WebSocketOptions, accept};
+use crate::service::http::route::PathRegex;
+use crate::service::http::template::Template;
 
-/// One route of an HTTP listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Its name in logs and metrics, unique within the listener.
-    pub name: String,
-    /// `host`: one of these matches. At least one.
-    pub hosts: Vec<HostPattern>,
-    /// `path`, `path_prefix` or `path_regex`.
-    pub path: PathPattern,
-    /// `method`: one of these. Empty: any method.
-    pub methods: Vec<String>,
-    /// `header`: each of these holds.
-    pub headers: Vec<HeaderCondition>,
-    /// `client_certificate`: what the client has to show. `None`: nothing.
-    pub client_certificate: Option<CertificateCondition>,
-    /// What is done with a request.
-    pub action: Action,
-    /// `prefix_rewrite`: what stands in the place of the matched prefix, for a proxy or files.
-    pub prefix_rewrite: Option<String>,
-    /// `request_headers`: edits of what a server gets, for a proxy.
-    pub request_headers: HeaderEdits,
-    /// `response_headers`: edits of what a client gets.
-    pub response_headers: HeaderEdits,
-    /// `body_max`: bytes of the body of a request, at most, by default those of the listener.
-    /// `None`: any number.
-    pub body_max: Option<u64>,
-    /// `total_timeout`: how long a request may take in all. `None`: any time.
-    pub total_timeout: Option<Duration>,
-    /// `grpc_web`: calls of browsers are translated.
-    pub grpc_web: bool,
-    /// `grpc_message_max`: bytes of a message of gRPC, at most, either way, for a proxy. `None`:
-    /// any number.
-    pub grpc_message_max: Option<u32>,
-    /// `websocket_inspect`: what the frames of WebSockets may be, for a proxy. `None`: they are not
-    /// looked at.
-    pub websocket_inspect: Option<SocketLimits>,
-    /// `allow` and `deny`: who may use it.
-    pub access: AccessLists,
-    /// `rate_limit`: how many requests are answered. `None`: all.
-    pub rate_limit: Option<RateLimit>,
-    /// `auth`: who has to give a password. `None`: nobody.
-    pub auth: Option<Auth>,
-    /// `compress*`: whether answers are compressed on the fly.
-    pub compression: Compression,
+table! {
+    /// One route of an HTTP listener.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Route {
+        /// How long a request may take in all. "off": any time.
+        "total_timeout" total_timeout: Option<Duration> = None,
+            Unless("off", Time(MILLISECOND..=DAY));
+        /// Whether calls of browsers (gRPC-Web, binary and text) are translated.
+        "grpc_web" grpc_web: bool = false, Bool;
+        /// Bytes of a message of gRPC, at most, in either direction, as it is sent. "off": any
+        /// number.
+        "grpc_message_max" grpc_message_max: Option<u32> = None,
+            Unless("off", Bytes(GRPC_MESSAGE_RANGE));
+        .. {
+            /// Its name in logs and metrics, unique within the listener.
+            name: String = String::new();
+            /// `host`: one of these matches. At least one.
+            hosts: Vec<HostPattern> = vec![HostPattern::Any];
+            /// `path`, `path_prefix` or `path_regex`.
+            path: PathPattern = PathPattern::Any;
+            /// `method`: one of these. Empty: any method.
+            methods: Vec<String> = Vec::new();
+            /// `header`: each of these holds.
+            headers: Vec<HeaderCondition> = Vec::new();
+            /// `client_certificate`: what the client has to show. `None`: nothing.
+            client_certificate: Option<CertificateCondition> = None;
+            /// What is done with a request.
+            action: Action = Action::Echo;
+            /// `prefix_rewrite`: what stands in the place of the matched prefix, for a proxy or
+            /// files.
+            prefix_rewrite: Option<String> = None;
+            /// `path_rewrite`: the path that a request gets, of what the regular expression of its
+            /// path has found, for a proxy or files.
+            path_rewrite: Option<Template> = None;
+            /// `request_headers`: edits of what a server gets, for a proxy.
+            request_headers: HeaderEdits = HeaderEdits::default();
+            /// `response_headers`: edits of what a client gets.
+            response_headers: HeaderEdits = HeaderEdits::default();
+            /// `body_max`: bytes of the body of a request, at most, by default those of the
+            /// listener. `None`: any number.
+            body_max: Option<u64> = None;
+            /// `websocket_inspect`: what the frames of WebSockets may be, for a proxy. `None`: they
+            /// are not looked at.
+            websocket_inspect: Option<SocketLimits> = None;
+            /// `allow` and `deny`: who may use it.
+            access: AccessLists = AccessLists::default();
+            /// `rate_limit`: how many requests are answered. `None`: all.
+            rate_limit: Option<RateLimit> = None;
+            /// `auth`: who has to give a password. `None`: nobody.
+            auth: Option<Auth> = None;
+            /// `compress*`: whether answers are compressed on the fly.
+            compression: Compression = Compression::default();
+        }
+    }
 }
 
 /// A host that a route is for, in lower case and without a port.
@@ -87,7 +101,7 @@ pub enum PathPattern {
     /// `path_prefix`: paths that start with this one, at the end of a segment.
     Prefix(String),
     /// `path_regex`: paths in which this regular expression finds something.
-    Regex(String),
+    Regex(PathRegex),
 }
 
 /// One entry of `header`.
@@ -128,8 +142,8 @@ pub enum Action {
     Files(Box<FilesOptions>),
     /// `redirect`: the client is sent elsewhere.
     Redirect {
-        /// The value of `location`: a template.
-        location: String,
+        /// The value of `location`.
+        location: Template,
         /// 301, 302, 303, 307 or 308.
         status: u16,
     },
@@ -165,33 +179,18 @@ impl Action {
     /// The same of a proxy alone: its servers speak HTTP.
     #[must_use]
     pub const fn origin(&self) -> Option<usize> {
-        match self {
-            Self::Proxy { upstream } => Some(*upstream),
-            Self::Files(_)
-            | Self::Redirect { .. }
-            | Self::Respond { .. }
-            | Self::Echo
-            | Self::Handler(_)
-            | Self::WebSocket(_)
-            | Self::StatusPage
-            | Self::WebSocketPage => None,
-        }
+        if let Self::Proxy { upstream } = self { Some(*upstream) } else { None }
     }
 
     /// The endpoint of WebSockets, if it is one.
     #[must_use]
     pub fn websocket(&self) -> Option<&WebSocketOptions> {
-        match self {
-            Self::WebSocket(options) => Some(options),
-            Self::Proxy { .. }
-            | Self::Files(_)
-            | Self::Redirect { .. }
-            | Self::Respond { .. }
-            | Self::Echo
-            | Self::Handler(_)
-            | Self::StatusPage
-            | Self::WebSocketPage => None,
-        }
+        if let Self::WebSocket(options) = self { Some(options) } else { None }
+    }
+
+    /// Where a redirect sends clients.
+    pub(in crate::config) const fn location(&self) -> Option<&Template> {
+        if let Self::Redirect { location, .. } = self { Some(location) } else { None }
     }
 }
 
@@ -199,22 +198,26 @@ table! {
     /// How the files of a directory are given: the key `files`, and those that only it has.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct FilesOptions {
-        /// Names of the files that stand for a directory, the first that is there.
+        /// Names of files that stand for a directory, up to 256; the first that is there is given.
         "index" index: Vec<String> = vec!["index.html".to_owned()],
             List { counts: ENTRIES, each: Text { accept: accept::file_name } };
-        /// What is tried for a request, the first that is there.
+        /// What is tried for a request, up to 16; the first that is there is given: "$path", the
+        /// file of that path; "$path.html" or "$path/page.html", a file with more behind that name;
+        /// "$path/", the directory, if it has something to show; "/app.html", always this file
+        /// below the directory; and, as the last one, "=404" or another status from 400 to 599.
         "try_files" try_files: Vec<TryFile> =
             vec![TryFile::Path(String::new()), TryFile::Folder], TryFiles;
-        /// Whether a directory without an index file is listed. Off by default, so that names of
+        /// Whether a directory without such a file is listed. Off by default, so that names of
         /// files are not disclosed.
         "listing" listing: bool = false, Bool;
-        /// Which symbolic links are followed.
+        /// Symbolic links that are followed: "never", or "beneath" for those that stay below the
+        /// directory.
         "symlinks" symlinks: Symlinks = Symlinks::Never, Choice(SYMLINKS_WORDS);
-        /// Whether files whose names start with a dot are served. Off by default: they often belong
+        /// Whether files whose names start with a dot are given. Off by default: they often belong
         /// to tools.
         "dot_files" dot_files: bool = false, Bool;
-        /// Content types by the ends of names, in lower case and without the dot before them,
-        /// sorted by these.
+        /// Content types by the ends of names, before the well-known ones, as in { wasm =
+        /// "application/wasm", "tar.gz" = "application/x-tar" }, up to 256.
         "content_types" content_types: Vec<(String, String)> = Vec::new(),
             Pairs {
                 counts: ENTRIES,
@@ -225,13 +228,14 @@ table! {
         /// The content type of files of which none is known.
         "default_type" default_type: String = "application/octet-stream".to_owned(),
             Text { accept: files::content_type };
-        /// Codings for which a compressed file may lie beside a file, the preferred one first.
+        /// Codings of compressed files that may lie beside a file, the best one first: "br"
+        /// (NAME.br), "zstd" (NAME.zst) and "gzip" (NAME.gz).
         "precompressed" precompressed: Vec<Coding> = Vec::new(),
             List { counts: 0..=CODING_WORDS.len(), each: Choice(CODING_WORDS) };
-        /// The value of `cache-control`. `"off"`: no such field.
+        /// The field `cache-control`: a text, or "off" for none.
         "cache_control" cache_control: Option<String> = None,
             Unless("off", Text { accept: accept::value_of_field });
-        /// Values of `cache-control` by patterns of types, such as `image/*`, sorted by pattern.
+        /// Other values of it, by content types, as { "image/*" = "max-age=86400" }, up to 256.
         "cache_control_by" cache_control_by: Vec<(String, String)> = Vec::new(),
             Pairs {
                 counts: ENTRIES,
@@ -239,7 +243,8 @@ table! {
                 name: |text| accept::media_type(text, true),
                 accept: accept::value_of_field,
             };
-        /// Paths of files below the directory that are the bodies of errors, sorted by status.
+        /// Files whose contents are the bodies of errors, as { "404" = "/404.html" }: statuses from
+        /// 400 to 599, and paths below the directory.
         "error_pages" error_pages: Vec<(u16, String)> = Vec::new(),
             Pairs {
                 counts: ENTRIES,
@@ -247,11 +252,11 @@ table! {
                 name: accept::error_status,
                 accept: accept::path,
             };
-        /// Files that are kept open.
+        /// Files that are kept open, for each route and worker.
         "file_cache_entries" cache_entries: u32 = 1024, Whole(0..=1_000_000);
         /// How long a kept file is given without another look at it.
         "file_cache_ttl" cache_ttl: Duration = Duration::from_secs(2), Time(Duration::ZERO..=HOUR);
-        /// Bytes of a file, at most, that is given from memory.
+        /// Bytes of a file, at most, that is kept in memory.
         "small_file_max" small_file_max: u32 = 64 << 10, Bytes(0..=16 << 20);
         .. {
             /// `files`: the directory.
@@ -297,21 +302,68 @@ pub enum Coding {
 pub struct HeaderEdits {
     /// `remove`: fields that are removed.
     pub remove: Vec<String>,
-    /// `set`: fields, with a template of the value that stands in the place of all others.
-    pub set: Vec<(String, String)>,
-    /// `add`: fields, with a template of a value that is added to the others.
-    pub add: Vec<(String, String)>,
+    /// `set`: fields, with the value that stands in the place of all others.
+    pub set: Vec<(String, Secret<Template>)>,
+    /// `add`: fields, with a value that is added to the others.
+    pub add: Vec<(String, Secret<Template>)>,
+}
+
+/// A value that may be a secret: it is written in the configuration, or in a file that this names,
+/// as `"file:PATH"`. It is shown in no message.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret<T> {
+    /// This one.
+    Written(T),
+    /// What this file has, without the end of its line.
+    File(PathBuf),
+}
+
+/// What a text begins with that names a file with a secret.
+pub(in crate::config) const SECRET_FILE: &str = "file:";
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written(_) => f.write_str("Written(..)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+impl<T> Secret<T> {
+    /// As it stands in a file.
+    pub(in crate::config) fn text<'t>(&'t self, of: impl FnOnce(&'t T) -> &'t str) -> Cow<'t, str> {
+        match self {
+            Self::Written(value) => of(value).into(),
+            Self::File(path) => format!("{SECRET_FILE}{}", path.display()).into(),
+        }
+    }
+
+    /// Puts something else in the place of a value that is written in the configuration.
+    pub(in crate::config) fn hide(&mut self, other: T) {
+        if let Self::Written(value) = self {
+            *value = other;
+        }
+    }
+
+    pub(in crate::config) const fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Written(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }
 
 table! {
     /// `rate_limit`: a token bucket for each source or value of a field.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct RateLimit {
-        /// Requests at once, after a pause: by default those of a second.
+        /// Requests at once after a pause. By default, as many as `rate`.
         "burst" burst: u32 = 1, Whole(RATE_RANGE);
-        /// What has a bucket of its own.
+        /// What has a rate of its own: "source" (each address), or "header:NAME" (each value of a
+        /// field).
         "by" by: RateKey = RateKey::Source, RATE_KEY;
-        /// Buckets that are remembered.
+        /// Sources or values that are remembered, by each worker.
         "entries_max" entries_max: u32 = 65_536, Whole(16..=10_000_000);
         .. {
             /// `rate`: requests per second.
@@ -351,7 +403,7 @@ pub struct Auth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Users {
     /// `users`: names with hashes (bcrypt, SHA-256-crypt or SHA-512-crypt), sorted by name.
-    Listed(Vec<(String, String)>),
+    Listed(Vec<(String, Secret<String>)>),
     /// `users_file`: a file in the form of htpasswd.
     File(PathBuf),
 }
@@ -360,13 +412,15 @@ table! {
     /// `compress`, `compress_types` and `compress_min`: compression on the fly.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Compression {
-        /// Whether answers are compressed on the fly. Off by default: it costs CPU time, and can
-        /// leak secrets that share a body with text of an attacker (BREACH).
+        /// Whether answers are compressed on the fly, if the client takes it. Off by default: it
+        /// costs CPU time, and can leak secrets that share a body with text of an attacker
+        /// (BREACH).
         "compress" enabled: bool = false, Bool;
-        /// Content types, in lower case, that are compressed: by default text, of which little is
-        /// left. Routes that do not say so share the default.
+        /// Content types that are compressed, up to 256. By default text, of which little is left;
+        /// routes that do not say so share it.
         "compress_types" types: Arc<[String]> = Arc::clone(&COMPRESS_TYPES), MediaTypes;
-        /// Bytes of an answer, at least: less fits into one segment anyway.
+        /// Bytes of the least answer that is compressed. By default, less fits into one segment
+        /// anyway.
         "compress_min" min: u32 = 1 << 10, Bytes(0..=1 << 30);
     }
 }

@@ -41,8 +41,9 @@ pub(super) fn edits(mut section: Section<'_, '_>, is_request: bool) -> HeaderEdi
     let sizes = 0..=ENTRIES_MAX;
     let set_name = |text: &str| accept::edited_name(text, is_request);
     let name = |text: &str| accept::edited_name(text, false);
-    let set = section.pairs("set", &sizes, FIELD_NAMES, set_name, accept::template);
-    let add = section.pairs("add", &sizes, FIELD_NAMES, name, accept::template);
+    let value = |v: &DeValue<'_>| accept::secret(v, accept::template);
+    let set = section.pairs("set", &sizes, FIELD_NAMES, set_name, value);
+    let add = section.pairs("add", &sizes, FIELD_NAMES, name, value);
     let removed = |v: &DeValue<'_>| parsed(v, "the name of a header field", name);
     let mut remove = section.list("remove", &sizes, removed).unwrap_or_default();
     remove.sort_unstable();
@@ -67,13 +68,10 @@ pub(super) fn auth(section: &mut Section<'_, '_>) -> Option<Auth> {
     let given = section.given();
     let place = |key: &str| given.iter().find(|given| *given.get_ref() == key).map(Spanned::span);
     let realm = section.optional("realm", accept::value_of_field);
-    let users = section.pairs(
-        "users",
-        &(1..=USERS_MAX),
-        "names of users",
-        accept::user_name,
-        accept::password_hash,
-    );
+    let users =
+        section.pairs("users", &(1..=USERS_MAX), "names of users", accept::user_name, |v| {
+            accept::secret(v, accept::password_hash)
+        });
     let file = section.optional("users_file", |v| values::path(v, "the path of a file"));
     match (place("users"), place("users_file")) {
         (Some(_), Some(second)) => section.report(Mistake::new(

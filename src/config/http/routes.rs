@@ -1,7 +1,6 @@
 //! From `[[listener.route]]` tables to raw values.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -17,15 +16,15 @@ use super::route_parts::{
     rate_limit,
 };
 use super::schema::{
-    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, GRPC_MESSAGE_RANGE, HANDLER_NAME_MAX, PATHS,
-    RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX,
-    TEXT_SIZE_MAX, actions_of,
+    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, HANDLER_NAME_MAX, PATHS, RATE_LIMIT,
+    REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX, TEXT_SIZE_MAX,
+    actions_of,
 };
 use super::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
 use super::{
-    AccessLists, Action, BODY_MAX, Compression, HostPattern, PathPattern, Route, TOTAL_TIMEOUT,
-    WebSocketOptions,
+    AccessLists, Action, BODY_MAX, Compression, HostPattern, PathPattern, Route, WebSocketOptions,
 };
+use crate::service::http::template::Template;
 
 /// `status` of a redirect: found for now.
 const REDIRECT_STATUS: u16 = 302;
@@ -87,6 +86,13 @@ pub(super) fn routes(
     (routes, are_known)
 }
 
+/// Reads the defaults of routes, for the mistakes in them.
+pub(in super::super) fn default_route(table: Spanned<DeValue<'_>>, mistakes: &mut Vec<Mistake>) {
+    let section = Section::open(ROUTE, Some(table), mistakes).partial();
+    let section = section.titled("[defaults.route]".to_owned());
+    drop(route(section, 0, None, &mut accept::Regexes::default()));
+}
+
 fn route(
     mut section: Section<'_, '_>,
     number: usize,
@@ -103,11 +109,10 @@ fn route(
     let proxy = section.optional("proxy", values::name);
     let (socket, upstream, topics) = endpoint(&mut section);
     let action = action(&mut section, &given, (&proxy, socket));
-    let prefix_rewrite = prefix_rewrite(&mut section, &given);
+    let rewrites = rewrites(&mut section, &path);
+    check_captures(&mut section, &path, action.as_ref(), rewrites.1.as_ref());
     let body_max = BODY_MAX.read("body_max", &mut section);
-    let total_timeout = total_timeout(&mut section, &given);
-    let grpc_web = section.optional("grpc_web", values::boolean);
-    let message_max = grpc_message_max(&mut section);
+    let rest = Route::read(&mut section);
     let inspect = section.table("websocket_inspect", WEBSOCKET_INSPECT).map(websocket_inspect);
     let access = AccessLists::read(&mut section);
     let compression = Compression::read(&mut section);
@@ -131,37 +136,30 @@ fn route(
         upstream: upstream.unwrap_or(proxy),
         topics,
         certificate: certificate_key.map(Spanned::span),
-        rest: action.map(|action| Route {
+        rest: action.map(|(action, _)| Route {
             name: name
                 .as_ref()
                 .map_or_else(|| format!("route-{number}"), |name| name.get_ref().clone()),
             hosts: hosts.unwrap_or_else(|| vec![HostPattern::Any]),
-            path,
+            path: path.into_inner(),
             methods: if any_method { Vec::new() } else { methods.into_iter().flatten().collect() },
             headers,
             client_certificate,
             action,
-            prefix_rewrite,
+            prefix_rewrite: rewrites.0,
+            path_rewrite: rewrites.1.map(Spanned::into_inner),
             request_headers: request_headers.unwrap_or_default(),
             response_headers: response_headers.unwrap_or_default(),
             body_max: body_max.or(listener_body_max),
-            total_timeout: total_timeout.flatten(),
-            grpc_web: grpc_web.or(false),
-            grpc_message_max: message_max.or(None),
             websocket_inspect: inspect,
             access,
             rate_limit,
             auth,
             compression,
+            ..rest
         }),
         name,
     }
-}
-
-fn grpc_message_max(section: &mut Section<'_, '_>) -> Field<Option<u32>> {
-    section.optional("grpc_message_max", |v| {
-        values::unless(v, "off", |v| values::size(v, &GRPC_MESSAGE_RANGE))
-    })
 }
 
 /// The endpoint of WebSockets that a route may be: its options, its upstream and its topics.
@@ -208,49 +206,74 @@ fn path(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
     regexes: &mut accept::Regexes,
-) -> PathPattern {
+) -> Spanned<PathPattern> {
     only(section, given, PATHS);
     let exact = section.optional("path", accept::path).value();
     let prefix = section.optional("path_prefix", accept::path).value();
     let regex = section.optional("path_regex", |v| accept::regex(v, regexes)).value();
-    let exact = exact.map(|path| PathPattern::Exact(path.into_inner()));
-    let prefix = prefix.map(|path| PathPattern::Prefix(path.into_inner()));
-    let regex = regex.map(|regex| PathPattern::Regex(regex.into_inner()));
-    exact.or(prefix).or(regex).unwrap_or(PathPattern::Any)
+    let exact = exact.map(|path| (path.span(), PathPattern::Exact(path.into_inner())));
+    let prefix = prefix.map(|path| (path.span(), PathPattern::Prefix(path.into_inner())));
+    let regex = regex.map(|regex| (regex.span(), PathPattern::Regex(regex.into_inner())));
+    let (span, path) = exact.or(prefix).or(regex).unwrap_or((0..0, PathPattern::Any));
+    Spanned::new(span, path)
 }
 
-/// What stands in the place of the matched prefix.
-fn prefix_rewrite(
+/// What stands in the place of the matched prefix, and of the whole path.
+fn rewrites(
     section: &mut Section<'_, '_>,
-    given: &[Spanned<&'static str>],
-) -> Option<String> {
-    let rewrite = section.optional("prefix_rewrite", |v| values::unless(v, "off", accept::path));
-    let rewrite = rewrite.value()?;
-    let has_prefix = given.iter().any(|key| *key.get_ref() == "path_prefix");
-    if rewrite.get_ref().is_some() && !has_prefix {
+    path: &Spanned<PathPattern>,
+) -> (Option<String>, Option<Spanned<Template>>) {
+    let prefix = section.optional("prefix_rewrite", |v| values::unless(v, "off", accept::path));
+    let prefix = prefix.value();
+    let is_prefix = matches!(path.get_ref(), PathPattern::Prefix(_));
+    if let Some(prefix) = prefix.as_ref().filter(|one| one.get_ref().is_some() && !is_prefix) {
         section.report(Mistake::new(
-            rewrite.span(),
+            prefix.span(),
             "`prefix_rewrite` replaces `path_prefix`, and this route has none",
             "set `path_prefix`, or remove it",
         ));
     }
-    rewrite.into_inner()
-}
-
-fn total_timeout(
-    section: &mut Section<'_, '_>,
-    given: &[Spanned<&'static str>],
-) -> Option<Option<Duration>> {
-    let total = TOTAL_TIMEOUT.read("total_timeout", section).value()?;
-    let has_one = given.iter().any(|key| matches!(*key.get_ref(), "proxy" | "handler"));
-    if total.get_ref().is_some() && !has_one {
+    let whole = section.optional("path_rewrite", accept::path_template).value();
+    if let Some(whole) = &whole
+        && !matches!(path.get_ref(), PathPattern::Regex(_))
+    {
         section.report(Mistake::new(
-            total.span(),
-            "`total_timeout` bounds what servers and handlers take, and this route has neither",
-            "remove it, or set `proxy` or `handler`",
+            whole.span(),
+            "`path_rewrite` is for a route with `path_regex`",
+            "set `path_regex`, or use `prefix_rewrite` with `path_prefix`",
         ));
     }
-    Some(total.into_inner())
+    (prefix.and_then(Spanned::into_inner), whole)
+}
+
+/// Templates name groups that the regular expression has.
+fn check_captures(
+    section: &mut Section<'_, '_>,
+    path: &Spanned<PathPattern>,
+    action: Option<&(Action, Range<usize>)>,
+    rewrite: Option<&Spanned<Template>>,
+) {
+    let groups = match path.get_ref() {
+        PathPattern::Regex(regex) => Some(regex.groups()),
+        PathPattern::Any | PathPattern::Exact(_) | PathPattern::Prefix(_) => None,
+    };
+    let location = action.and_then(|(action, span)| Some((action.location()?, span.clone())));
+    let rewrite = rewrite.map(|rewrite| (rewrite.get_ref(), rewrite.span()));
+    for (template, span) in location.into_iter().chain(rewrite) {
+        let Some(most) = template.capture_max() else { continue };
+        let (message, help) = match groups {
+            Some(groups) if usize::from(most) <= groups => continue,
+            Some(groups) => (
+                format!("there is no group ${most}: the `path_regex` of this route has {groups}"),
+                "a group is what stands in parentheses; `$0` is all that was found",
+            ),
+            None => (
+                format!("`${most}` is a group of `path_regex`, and this route has none"),
+                "set `path_regex`; `$$` is a dollar",
+            ),
+        };
+        section.report(Mistake::new(span, message, help));
+    }
 }
 
 /// The action of a route, and the keys that only some actions have.
@@ -258,7 +281,7 @@ fn action(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
     (proxy, socket): (&Field<String>, Option<WebSocketOptions>),
-) -> Option<Action> {
+) -> Option<(Action, Range<usize>)> {
     let chosen = only(section, given, ACTIONS);
     for key in given {
         let own = actions_of(key.get_ref());
@@ -278,6 +301,7 @@ fn action(
     let has_files = given.iter().map(Spanned::get_ref).any(is_of_files);
     let files = if has_files { files_options(section) } else { None };
     let location = section.optional("redirect", accept::location).value();
+    let place = location.as_ref().map(Spanned::span).unwrap_or_default();
     let is_redirect = chosen == Some("redirect");
     let status = section.optional("status", |v| match is_redirect {
         true => accept::redirect_status(v),
@@ -289,7 +313,7 @@ fn action(
     let status_page = section.optional("status_page", accept::truth).value();
     let websocket_page = section.optional("websocket_page", accept::truth).value();
     let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
-    match chosen? {
+    let action = match chosen? {
         "proxy" => matches!(proxy, Field::Value(_)).then_some(Action::Proxy { upstream: 0 }),
         "files" => files.map(Box::new).map(Action::Files),
         "redirect" => location.map(|location| Action::Redirect {
@@ -306,5 +330,6 @@ fn action(
         "websocket" => socket.map(Box::new).map(Action::WebSocket),
         "websocket_page" => websocket_page.map(|_| Action::WebSocketPage),
         _ => status_page.map(|_| Action::StatusPage),
-    }
+    };
+    Some((action?, place))
 }

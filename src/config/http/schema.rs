@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::super::schema::{TableKeys, Words, keys};
 use super::{
     AccessLists, Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose,
-    HealthOptions, RateLimit, ServerProtocol, Symlinks, UnderscoreHeaders,
+    HealthOptions, RateLimit, Route, ServerProtocol, Symlinks, UnderscoreHeaders,
 };
 
 pub(in super::super) const ACCESS_LOG: TableKeys =
@@ -14,19 +14,8 @@ pub(in super::super) const ACCESS_LOG: TableKeys =
 pub(in super::super) const ROUTE: TableKeys = TableKeys {
     table: "[[listener.route]]",
     keys: keys![
-        &[
-            "name",
-            "host",
-            "path_prefix",
-            "method",
-            "header",
-            "proxy",
-            "prefix_rewrite",
-            "body_max",
-            "total_timeout",
-            "grpc_web",
-            "grpc_message_max",
-        ],
+        &["name", "host", "path_prefix", "method", "header", "proxy", "prefix_rewrite", "body_max",],
+        Route::KEYS,
         AccessLists::KEYS,
         Compression::KEYS,
         &[
@@ -43,6 +32,7 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
             "redirect",
             "status",
             "path_regex",
+            "path_rewrite",
             "respond",
             "content_type",
             "echo",
@@ -83,7 +73,7 @@ pub(super) const SERVER_PROTOCOL_WORDS: Words<ServerProtocol> = &[
 ];
 
 /// The keys of a route of which one, and only one, is needed.
-pub(super) const ACTIONS: &[&str] = &[
+pub(in super::super) const ACTIONS: &[&str] = &[
     "proxy",
     "files",
     "redirect",
@@ -96,20 +86,20 @@ pub(super) const ACTIONS: &[&str] = &[
 ];
 
 /// The keys of a route of which there is one at most.
-pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
+pub(in super::super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
 
 /// The keys of a route that only some actions have, each group with those.
 const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
-    (&["prefix_rewrite"], &["proxy", "files"]),
+    (&["prefix_rewrite", "path_rewrite"], &["proxy", "files"]),
     (&["request_headers", "grpc_message_max", "websocket_inspect"], &["proxy"]),
-    (&["grpc_web"], &["proxy", "handler"]),
+    (&["grpc_web", "total_timeout"], &["proxy", "handler"]),
     (FilesOptions::KEYS, &["files"]),
     (&["status"], &["redirect", "respond"]),
     (&["content_type"], &["respond"]),
 ];
 
 /// The actions that a key of a route is for. `None`: all.
-pub(super) fn actions_of(key: &str) -> Option<&'static [&'static str]> {
+pub(in super::super) fn actions_of(key: &str) -> Option<&'static [&'static str]> {
     let found = KEYS_OF_ACTIONS.iter().find(|(keys, _)| keys.contains(&key));
     found.map(|(_, actions)| *actions)
 }
@@ -209,9 +199,9 @@ pub(super) const ROUTES_MAX: usize = 100_000;
 /// some thousand routes.
 pub(super) const REGEXES_SIZE_MAX: usize = 256 << 20;
 /// Hosts, methods and other conditions of one route.
-pub(super) const CONDITIONS_MAX: usize = 256;
+pub(in super::super) const CONDITIONS_MAX: usize = 256;
 /// Networks of one list.
-pub(super) const NETWORKS_MAX: usize = 10_000;
+pub(in super::super) const NETWORKS_MAX: usize = 10_000;
 /// Edits of one list, and other entries of a small table.
 pub(super) const ENTRIES_MAX: usize = 256;
 /// Files that are tried for one request.

@@ -2,11 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regex::Regex;
-
 use super::{CertificateCondition, HostPattern, PathPattern, Route};
 use crate::service::http::route::{
-    HostMatch, PathPlace, PatternScratch, Patterns, PlaceKind, Places,
+    HostMatch, PathPlace, PathRegex, PatternScratch, Patterns, PlaceKind, Places,
 };
 
 /// For each route that can never be reached: its index, and those of routes before it that take
@@ -54,7 +52,6 @@ struct Index<'r> {
     headers: HashSet<Header<'r>>,
     /// The regular expressions of each root.
     patterns: HashMap<u32, Patterns>,
-    compiled: HashMap<&'r str, Regex>,
     scratch: PatternScratch,
 }
 
@@ -68,10 +65,9 @@ impl<'r> Index<'r> {
             lists: HashMap::new(),
             headers: HashSet::new(),
             patterns: HashMap::new(),
-            compiled: HashMap::new(),
             scratch: PatternScratch::default(),
         };
-        let mut regexes: HashMap<u32, Vec<(u32, &str)>> = HashMap::new();
+        let mut regexes: HashMap<u32, Vec<(u32, &PathRegex)>> = HashMap::new();
         let mut spots = Vec::with_capacity(routes.len());
         for (number, route) in (0..).zip(routes) {
             for host in &route.hosts {
@@ -83,9 +79,9 @@ impl<'r> Index<'r> {
                     PathPattern::Prefix(path) if path == "/" => place(PathPlace::Any),
                     PathPattern::Exact(path) => place(PathPlace::Exact(path)),
                     PathPattern::Prefix(path) => place(PathPlace::Prefix(path)),
-                    PathPattern::Regex(text) => {
-                        regexes.entry(root).or_default().push((number, text));
-                        Spot::Regex(root, text)
+                    PathPattern::Regex(regex) => {
+                        regexes.entry(root).or_default().push((number, regex));
+                        Spot::Regex(root, regex.as_str())
                     }
                 };
                 spots.push((number, route, spot));
@@ -140,20 +136,11 @@ impl<'r> Index<'r> {
         }
     }
 
-    fn compile(&mut self, regexes: HashMap<u32, Vec<(u32, &'r str)>>) {
-        for (_, text) in regexes.values().flatten() {
-            if !self.compiled.contains_key(text)
-                && let Ok(regex) = Regex::new(text)
-            {
-                self.compiled.insert(text, regex);
-            }
-        }
+    fn compile(&mut self, regexes: HashMap<u32, Vec<(u32, &'r PathRegex)>>) {
         let patterns = regexes.into_iter().map(|(root, mut regexes)| {
             // A route may name one host twice.
             regexes.dedup();
-            let compiled = regexes.iter();
-            let compiled =
-                compiled.filter_map(|(number, text)| Some((*number, self.compiled.get(text)?)));
+            let compiled = regexes.iter().map(|(number, regex)| (*number, regex.regex()));
             (root, Patterns::new(&compiled.collect::<Vec<_>>()))
         });
         self.patterns = patterns.collect();
@@ -251,7 +238,7 @@ impl<'r> Index<'r> {
                 }
             });
             if let PathPattern::Regex(regex) = path {
-                spots.push(Spot::Regex(*root, regex));
+                spots.push(Spot::Regex(*root, regex.as_str()));
             }
         }
         (sole, spots)
@@ -270,7 +257,7 @@ impl<'r> Index<'r> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let holds = |one: u32| self.covers(one, route, method);
         let regex = |one: u32| match &self.routes.get(one as usize)?.path {
-            PathPattern::Regex(text) => self.compiled.get(text.as_str()),
+            PathPattern::Regex(regex) => Some(regex.regex()),
             PathPattern::Any | PathPattern::Exact(_) | PathPattern::Prefix(_) => None,
         };
         let patterns = self.patterns.get(&root);
@@ -329,17 +316,14 @@ fn covers_conditions(route: &Route, other: &Route) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::OnceCell;
-
     use super::*;
-    use crate::config::Action;
     use crate::config::http::HeaderCondition;
 
     /// For each route that can never be reached: its index, and those of routes before it that take
     /// its requests.
     fn by_a_look_at_each(routes: &[Route]) -> Vec<(usize, Vec<usize>)> {
         let hosts: Vec<Hosts<'_>> = routes.iter().map(Hosts::new).collect();
-        let paths: Vec<Path<'_>> = routes.iter().map(|route| Path::new(&route.path)).collect();
+        let paths: Vec<Path<'_>> = routes.iter().map(|route| Path(&route.path)).collect();
         let mut found = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             let before = (0..index).filter(|earlier| {
@@ -365,20 +349,13 @@ mod tests {
         found
     }
 
-    /// The path of a route, whose regular expression is compiled once, if it is needed.
-    struct Path<'r> {
-        pattern: &'r PathPattern,
-        compiled: OnceCell<Option<Regex>>,
-    }
+    /// The path of a route.
+    struct Path<'r>(&'r PathPattern);
 
-    impl<'r> Path<'r> {
-        const fn new(pattern: &'r PathPattern) -> Self {
-            Self { pattern, compiled: OnceCell::new() }
-        }
-
+    impl Path<'_> {
         /// Whether every path of `other` is one of this.
         fn covers(&self, other: &PathPattern) -> bool {
-            match (self.pattern, other) {
+            match (self.0, other) {
                 (PathPattern::Any, _) => true,
                 // But for the target `*`, every path begins so.
                 (PathPattern::Prefix(prefix), _) if prefix == "/" => true,
@@ -390,8 +367,7 @@ mod tests {
                     rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
                 }),
                 (PathPattern::Regex(regex), PathPattern::Exact(other)) => {
-                    let compiled = self.compiled.get_or_init(|| Regex::new(regex).ok());
-                    compiled.as_ref().is_some_and(|regex| regex.is_match(other))
+                    regex.regex().is_match(other)
                 }
                 (PathPattern::Regex(regex), PathPattern::Regex(other)) => regex == other,
                 (PathPattern::Exact(_) | PathPattern::Regex(_) | PathPattern::Prefix(_), _) => {
@@ -475,7 +451,9 @@ mod tests {
         let path = match random(state, 7) {
             0 => PathPattern::Any,
             1 | 2 => PathPattern::Exact(path),
-            3 | 4 => PathPattern::Regex(regexes[random(state, regexes.len())].to_owned()),
+            3 | 4 => {
+                PathPattern::Regex(PathRegex::new(regexes[random(state, regexes.len())]).unwrap())
+            }
             _ => PathPattern::Prefix(path),
         };
         let certificate = (random(state, 4) == 0).then(|| CertificateCondition {
@@ -483,7 +461,6 @@ mod tests {
             ..CertificateCondition::ANY
         });
         Route {
-            name: String::new(),
             hosts,
             path,
             methods: some(state, 2, |state| ["GET", "PUT"][random(state, 2)].to_owned()),
@@ -492,19 +469,7 @@ mod tests {
                 value: [None, Some("1".to_owned()), Some("2".to_owned())][random(state, 3)].clone(),
             }),
             client_certificate: certificate,
-            action: Action::Echo,
-            prefix_rewrite: None,
-            request_headers: Default::default(),
-            response_headers: Default::default(),
-            body_max: None,
-            total_timeout: None,
-            grpc_web: false,
-            grpc_message_max: None,
-            websocket_inspect: None,
-            access: Default::default(),
-            rate_limit: None,
-            auth: None,
-            compression: Default::default(),
+            ..Route::default()
         }
     }
 

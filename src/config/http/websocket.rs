@@ -15,22 +15,23 @@ table! {
     /// An endpoint of WebSockets: the table `websocket` of a route.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct WebSocketOptions {
-        /// Whether messages are compressed if the client takes it (RFC 7692).
+        /// Whether messages are compressed, if the client takes it.
         "deflate" deflate: bool = true, Bool;
-        /// Bytes of a message, at least, that is compressed: shorter ones are one segment anyway.
+        /// Bytes of the least message that is compressed. By default, shorter ones are one segment
+        /// anyway.
         "deflate_min" deflate_min: u32 = 1 << 10, Bytes(0..=1 << 20);
-        /// How hard the compressor tries, 1 to 9.
+        /// How hard the compressor tries; 1 is fast.
         "deflate_level" deflate_level: u8 = 1, Whole(1..=9);
-        /// Whether a socket may keep its window between messages, which takes memory.
+        /// Whether a socket may keep its window between messages, which then need fewer bytes, as
+        /// long as `websocket_takeover_memory` lasts.
         "deflate_takeover" deflate_takeover: bool = false, Bool;
-        /// Bits of the window, 9 to 15. RFC 7692, section 7.1.2.1, allows 8, too, which zlib does
-        /// not do.
+        /// The window, in bits; 9 are 512 bytes, 15 are 32 KiB. RFC 7692, section 7.1.2.1, allows
+        /// 8, too, which zlib does not do.
         "deflate_window_bits" deflate_window_bits: u8 = 15, Whole(9..=15);
-        /// The code that sockets are closed with when the server drains: by default the service
-        /// restarts, and clients come again.
+        /// The code that sockets are closed with when the server drains: 1000, 1001, 1012, 1013, or
+        /// one of your own from 3000 to 4999.
         "drain_code" drain_code: u16 = 1012, DRAIN_CODE;
-        /// The period over which sockets are closed during a drain, so that clients do not all come
-        /// again at once.
+        /// The time over which they are closed then, one after the other.
         "drain_window" drain_window: Duration = Duration::from_secs(10),
             Time(Duration::ZERO..=MINUTE.saturating_mul(10));
         .. {
@@ -61,15 +62,15 @@ table! {
     /// Sizes, rates and times of WebSockets that an endpoint answers, or that a proxy inspects.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct SocketLimits {
-        /// How long nothing may come before a ping is sent: by default what keeps most middle boxes
-        /// from forgetting a connection. `"off"`: none is.
+        /// How long a side may be silent before it is pinged. By default what keeps most middle
+        /// boxes from forgetting a connection. "off": it is not.
         "ping_interval" ping_interval: Option<Duration> = Some(Duration::from_secs(30)),
             Unless("off", Time(SECOND..=HOUR));
-        /// How long nothing may come before the socket is closed, so that a single lost ping does
-        /// not end a connection; above `ping_interval`. `"off"`: any time.
+        /// How long a side may be silent, without a pong, before the WebSocket is closed, above
+        /// `ping_interval`, so that a single lost ping does not end it. "off": any time.
         "idle_timeout" idle_timeout: Option<Duration> = Some(Duration::from_secs(75)),
             Unless("off", Time(SECOND..=DAY));
-        /// How long the close handshake may take.
+        /// How long both sides may take to end a WebSocket that was closed.
         "close_timeout" close_timeout: Duration = Duration::from_secs(5),
             Time(Duration::from_millis(100)..=MINUTE);
         .. {

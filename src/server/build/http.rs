@@ -1,12 +1,12 @@
 //! The configuration of HTTP becomes the sessions' own options.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use regex::Regex;
-
-use crate::config::{self, Action, Config, HttpOptions as HttpConfig, Listener, Route};
+use crate::config::{
+    self, Action, Config, HttpOptions as HttpConfig, Listener, PathPattern, Route, Secret,
+};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::proto::http1::HeadLimits;
 use crate::proto::http2::{Limits, RequestLimits};
@@ -22,12 +22,12 @@ use crate::service::http::auth::Users;
 use crate::service::http::certificate::CertificateMatch;
 use crate::service::http::compression::CompressionRules;
 use crate::service::http::edit::HeaderEdits;
-use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
-use crate::service::http::template::Template;
+use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, Rewrite, RouteMatch, Router};
+use crate::service::http::template::{TEMPLATE_SIZE_MAX, Template};
 use crate::service::proxy::http::InspectRules;
 use crate::session::http_options::{
     AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HandlerOptions, HttpOptions,
-    ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
+    ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other.
@@ -64,7 +64,7 @@ impl HttpBuilder<'_> {
             routes.push(self.route(listener, route, config)?);
         }
         let access_log = http.access_log.as_ref();
-        let access_log = access_log.and_then(|log| self.access_log(listener, log).transpose());
+        let access_log = access_log.map(|log| self.access_log(log)).transpose()?.flatten();
         let access = AccessList::new(&http.access.allow, &http.access.deny);
         let trusted: Vec<_> = http.trusted_proxies.iter().flatten().copied().collect();
         let trusts_unix = http.trusted_proxies.contains(&None);
@@ -75,7 +75,7 @@ impl HttpBuilder<'_> {
             || !trusted_proxies.is_empty()
             || routes.iter().any(RouteOptions::needs_source);
         Ok(HttpOptions {
-            router: router(http)?,
+            router: router(http),
             routes,
             limits: head_limits(http),
             http2: http.http2.enabled.then(|| http2_limits(http)),
@@ -104,7 +104,7 @@ impl HttpBuilder<'_> {
             request_id: http.request_id_header.as_deref().map(Into::into),
             source_connections_max: http.source_connections_max,
             access,
-            access_log: access_log.transpose()?,
+            access_log,
             scheme: if listener.tls.is_some() { "https" } else { "http" },
             needs_source,
             upstreams: http
@@ -116,19 +116,13 @@ impl HttpBuilder<'_> {
         })
     }
 
-    fn access_log(
-        &mut self,
-        listener: &Listener,
-        log: &config::AccessLog,
-    ) -> Result<Option<AccessLogOptions>, StartError> {
+    fn access_log(&self, log: &config::AccessLog) -> Result<Option<AccessLogOptions>, StartError> {
         let Some(files) = self.lines else { return Ok(None) };
         let format = match &log.format {
             config::AccessLogFormat::Common => Format::Common,
             config::AccessLogFormat::Combined => Format::Combined,
             config::AccessLogFormat::Json => Format::Json,
-            config::AccessLogFormat::Template(text) => Format::Template(
-                Template::parse(text).map_err(|error| wrong(&listener.name, &error))?,
-            ),
+            config::AccessLogFormat::Template(template) => Format::Template(template.clone()),
         };
         let target = match &log.target {
             config::AccessLogTarget::Stdout => Target::Stdout,
@@ -152,9 +146,9 @@ impl HttpBuilder<'_> {
             upstream_name: upstream.map(|upstream| upstream.name.as_str().into()),
             action,
             request_edits: edits(&route.request_headers)
-                .map_err(|error| wrong(&listener.name, &error))?,
+                .map_err(|message| wrong(&listener.name, message))?,
             response_edits: edits(&route.response_headers)
-                .map_err(|error| wrong(&listener.name, &error))?,
+                .map_err(|message| wrong(&listener.name, message))?,
             body_max: route.body_max.unwrap_or(u64::MAX),
             total_timeout: route.total_timeout,
             grpc_web: route.grpc_web,
@@ -227,11 +221,9 @@ impl HttpBuilder<'_> {
             Action::Files(files) => {
                 RouteAction::Files(Box::new(self.files(listener, route, files)?))
             }
-            Action::Redirect { location, status } => RouteAction::Redirect {
-                status: *status,
-                location: Template::parse(location)
-                    .map_err(|error| wrong(&listener.name, &error))?,
-            },
+            Action::Redirect { location, status } => {
+                RouteAction::Redirect { status: *status, location: location.clone() }
+            }
             Action::Respond { body, status, content_type } => RouteAction::Respond(
                 FixedAnswer::new(*status, content_type, body.as_bytes(), server_header),
             ),
@@ -273,14 +265,36 @@ fn inspect_rules(limits: &config::SocketLimits) -> InspectRules {
     }
 }
 
-fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
-    StartError::Http { listener: listener.to_owned(), message: error.to_string() }
+fn wrong(listener: &str, message: String) -> StartError {
+    StartError::Http { listener: listener.to_owned(), message }
+}
+
+/// What a file with a secret has, without the end of its line.
+fn secret(path: &Path) -> Result<String, String> {
+    let text =
+        String::from_utf8(read(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    // It is not repeated here.
+    if line.is_empty() || line.len() > TEMPLATE_SIZE_MAX || line.contains(char::is_control) {
+        let shown = path.display();
+        return Err(format!("{shown} does not have one line of 1 to {TEMPLATE_SIZE_MAX} bytes"));
+    }
+    Ok(line.to_owned())
 }
 
 /// The users, as they are listed or as the file has them now.
 pub(in crate::server) fn users(users: &config::Users) -> Result<Users, String> {
     let users = match users {
         config::Users::Listed(users) => {
+            let users = users.iter().map(|(name, hash)| {
+                let hash = match hash {
+                    Secret::Written(hash) => Ok(hash.clone()),
+                    Secret::File(path) => secret(path),
+                };
+                hash.map(|hash| (name, hash))
+            });
+            let users = users.collect::<Result<Vec<_>, _>>()?;
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
         }
         config::Users::File(path) => {
@@ -298,22 +312,30 @@ fn quoted(text: &str) -> String {
 }
 
 pub(super) fn rewrite(route: &Route) -> Option<Rewrite> {
-    match (&route.prefix_rewrite, &route.path) {
-        (Some(replacement), config::PathPattern::Prefix(prefix)) => Some(Rewrite {
-            prefix: prefix.as_str().into(),
-            replacement: replacement.as_str().into(),
-        }),
-        (Some(_) | None, _) => None,
+    match &route.path {
+        PathPattern::Prefix(prefix) => {
+            let replacement = route.prefix_rewrite.as_deref()?.into();
+            Some(Rewrite::Prefix { prefix: prefix.as_str().into(), replacement })
+        }
+        PathPattern::Regex(regex) => {
+            let path = route.path_rewrite.clone()?;
+            Some(Rewrite::Captures { regex: regex.clone(), path })
+        }
+        PathPattern::Any | PathPattern::Exact(_) => None,
     }
 }
 
-fn edits(
-    edits: &config::HeaderEdits,
-) -> Result<HeaderEdits, crate::service::http::template::TemplateError> {
-    let fields = |fields: &[(String, String)]| {
-        let each = fields.iter();
-        each.map(|(name, value)| Ok((name.as_str().into(), Template::parse_for_heads(value)?)))
-            .collect::<Result<Vec<_>, _>>()
+/// Edits of fields, with the secrets that are in files.
+pub(in crate::server) fn edits(edits: &config::HeaderEdits) -> Result<HeaderEdits, String> {
+    let fields = |fields: &[(String, Secret<Template>)]| {
+        let each = fields.iter().map(|(name, value)| {
+            let value = match value {
+                Secret::Written(template) => template.clone(),
+                Secret::File(path) => Template::literal(&secret(path)?),
+            };
+            Ok((name.as_str().into(), value))
+        });
+        each.collect::<Result<Vec<_>, String>>()
     };
     Ok(HeaderEdits {
         remove: edits.remove.iter().map(|name| name.as_str().into()).collect(),
@@ -323,22 +345,14 @@ fn edits(
 }
 
 /// The router of a listener.
-pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError> {
+pub(in crate::server) fn router(http: &HttpConfig) -> Router {
     let mut routes = Vec::with_capacity(http.routes.len());
-    // Routes with the same regular expression share its program.
-    let mut compiled: HashMap<&String, Regex> = HashMap::new();
     for route in &http.routes {
         let path = match &route.path {
-            config::PathPattern::Any => PathMatch::Any,
-            config::PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
-            config::PathPattern::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
-            config::PathPattern::Regex(text) => PathMatch::Regex(match compiled.get(text) {
-                Some(regex) => Regex::clone(regex),
-                None => {
-                    let regex = Regex::new(text).map_err(|error| wrong(&route.name, &error))?;
-                    compiled.entry(text).or_insert(regex).clone()
-                }
-            }),
+            PathPattern::Any => PathMatch::Any,
+            PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
+            PathPattern::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
+            PathPattern::Regex(regex) => PathMatch::Regex(regex.clone()),
         };
         let hosts = route.hosts.iter().map(|host| match host {
             config::HostPattern::Any => HostMatch::Any,
@@ -365,7 +379,7 @@ pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError>
             is_folder: matches!(route.action, Action::Files(_)),
         });
     }
-    Ok(Router::new(routes))
+    Router::new(routes)
 }
 
 fn certificate_match(condition: &config::CertificateCondition) -> CertificateMatch {

@@ -372,6 +372,7 @@ fn escape_json(text: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::template::Purpose;
     use super::*;
 
     fn record() -> Record<'static> {
@@ -408,7 +409,9 @@ mod tests {
         assert_eq!(line(&Format::Common, &record()), format!("{common}\n"));
         let combined = format!("{common} \"-\" \"curl/8 \\x22x\\x22\\x0a\"\n");
         assert_eq!(line(&Format::Combined, &record()), combined);
-        let template = Template::parse("$time $route $status $duration $upstream $user").unwrap();
+        let template =
+            Template::parse("$time $route $status $duration $upstream $user", Purpose::Log)
+                .unwrap();
         let expected = "2026-11-23T14:18:25.123Z web 200 0.001500 - -\n";
         assert_eq!(line(&Format::Template(template), &record()), expected);
     }
@@ -428,7 +431,8 @@ mod tests {
         };
         let common = line(&Format::Common, &refused);
         assert!(common.contains("] \"GET  / \\x22x\\x22 HTTP/1.1\" 400 1234"), "{common}");
-        let template = Template::parse("$request_line|$refused_line|$host|$reason").unwrap();
+        let template =
+            Template::parse("$request_line|$refused_line|$host|$reason", Purpose::Log).unwrap();
         assert_eq!(
             line(&Format::Template(template.clone()), &refused),
             "GET  / \\x22x\\x22 HTTP/1.1|a b\\x1b[2J: \\xff|h\\x7f|field_name\n"

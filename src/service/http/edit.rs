@@ -57,6 +57,7 @@ fn push(fields: &mut Fields, name: &str, value: &Template, variables: &dyn Varia
 
 #[cfg(test)]
 mod tests {
+    use super::super::template::Purpose;
     use super::super::template::tests::Names;
     use super::*;
 
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn fields_are_removed_set_and_added() {
-        let template = |text| Template::parse(text).unwrap();
+        let template = |text| Template::parse(text, Purpose::Log).unwrap();
         let edits = HeaderEdits {
             remove: vec!["a".into(), "z".into()],
             set: vec![("b".into(), template("$host")), ("d".into(), template("$query"))],
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn no_value_adds_a_field() {
-        let template = Template::parse("$referer").unwrap();
+        let template = Template::parse("$referer", Purpose::Log).unwrap();
         let edits = HeaderEdits { set: vec![("a".into(), template)], ..HeaderEdits::default() };
         assert_eq!(edited(&edits, &[]), [("a".to_owned(), "a__x: y".to_owned())]);
     }

@@ -20,11 +20,11 @@ use super::certificate::ClientCertificate;
 use crate::proto::http::RequestHead;
 
 use condition::Request;
-pub use condition::{HeaderMatch, HostMatch, PathMatch, RouteMatch};
+pub use condition::{HeaderMatch, HostMatch, PathMatch, PathRegex, RouteMatch};
 use lists::{Entry, Lists};
 pub use patterns::{PatternScratch, Patterns};
 pub use places::{PathPlace, PlaceKind, Places};
-pub use rewrite::prefix_rewrite;
+pub use rewrite::Rewrite;
 
 /// What was considered of a route, for whoever wants to know why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +181,12 @@ impl Router {
         considered
     }
 
+    /// The regular expression of the path of a route, if it has one.
+    #[must_use]
+    pub fn regex(&self, route: usize) -> Option<&PathRegex> {
+        self.routes.get(route)?.path.regex()
+    }
+
     /// How many routes there are.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -205,7 +211,7 @@ impl Expressions {
         for (root, numbers) in &by_root {
             let key = *known.entry(numbers).or_insert_with(|| {
                 let expressions = numbers.iter().filter_map(|number| {
-                    Some((*number, routes.get(*number as usize)?.path.regex()?))
+                    Some((*number, routes.get(*number as usize)?.path.regex()?.regex()))
                 });
                 patterns.push(Patterns::new(&expressions.collect::<Vec<_>>()));
                 patterns.len() - 1
@@ -230,7 +236,7 @@ impl Expressions {
         let at = self.roots.binary_search_by_key(&root, |(root, _)| *root).ok()?;
         let (_, key) = *self.roots.get(at)?;
         let patterns = self.patterns.get(key)?;
-        let regex = |number: u32| routes.get(number as usize)?.path.regex();
+        let regex = |number: u32| Some(routes.get(number as usize)?.path.regex()?.regex());
         if patterns.are_few() {
             return patterns.first_of_few(path, best, regex, holds);
         }

@@ -1,4 +1,8 @@
-//! Values with variables in them, such as `https://$host$path`.
+//! Values with variables in them, such as `https://$host$path`, and with what a regular expression
+//! has found, such as `/new/$1`.
+
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::fmt;
 
@@ -207,11 +211,47 @@ impl Variable {
 pub trait Variables {
     /// Appends the value of a variable; nothing, if there is none.
     fn write(&self, variable: Variable, out: &mut Vec<u8>);
+
+    /// Appends what a group of the route's regular expression has found; nothing, if it has found
+    /// nothing.
+    fn write_capture(&self, _group: u8, _out: &mut Vec<u8>) {}
+}
+
+/// What a template is for, and so what may stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A value of a header field: what is known before a request is over.
+    Field,
+    /// The URL of a redirect: the same, and captures.
+    Location,
+    /// The path of a rewritten request: captures alone.
+    Path,
+    /// A line of an access log: every variable.
+    Log,
+}
+
+impl Purpose {
+    fn has(self, variable: Variable) -> bool {
+        match self {
+            Self::Field | Self::Location => !variable.is_of_logs(),
+            Self::Path => false,
+            Self::Log => true,
+        }
+    }
+
+    const fn has_captures(self) -> bool {
+        match self {
+            Self::Location | Self::Path => true,
+            Self::Field | Self::Log => false,
+        }
+    }
 }
 
 /// A text with variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template {
+    /// As it was written.
+    text: Box<str>,
     parts: Vec<Part>,
 }
 
@@ -219,34 +259,43 @@ pub struct Template {
 enum Part {
     Text(Box<[u8]>),
     Variable(Variable),
+    Capture(u8),
 }
 
-/// Why a text is no template.
+/// Bytes of a template, at most.
+pub const TEMPLATE_SIZE_MAX: usize = 4 << 10;
+
+/// Why a text is no template. Its display says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateError {
-    /// There is no variable of that name.
-    Unknown(String),
+    /// There is no variable of that name for this purpose.
+    Unknown(String, Purpose),
     /// A `$` without a name behind it.
     NoName,
     /// A `${` without a `}`.
     Open,
     /// A control character other than a tab.
     Control,
-    /// The variable is known only in access logs.
-    OfLogs(&'static str),
+    /// More than [`TEMPLATE_SIZE_MAX`] bytes.
+    Long,
 }
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => {
-                let names = Variable::ALL.map(|one| format!("${}", one.name()));
-                write!(f, "there is no variable `${name}`; there are {}", names.join(", "))
+            Self::Unknown(name, purpose) => {
+                let known = Variable::ALL.into_iter().filter(|one| purpose.has(*one));
+                let mut names: Vec<_> = known.map(|one| format!("${}", one.name())).collect();
+                if purpose.has_captures() {
+                    names.push("$1 to $99 for groups of `path_regex`".to_owned());
+                }
+                let names = names.join(", ");
+                write!(f, "there is no variable `${name}`; there are: {names}; `$$` is a dollar")
             }
-            Self::NoName => f.write_str("a `$` needs a variable's name; write `$$` for a dollar"),
-            Self::Open => f.write_str("a `${` needs a `}`"),
-            Self::Control => f.write_str("no control characters may be in it"),
-            Self::OfLogs(name) => write!(f, "`${name}` is known in access logs only"),
+            Self::NoName => f.write_str("write `$$` for a dollar, or a name after it"),
+            Self::Open => f.write_str("close the brace after `${`"),
+            Self::Control => f.write_str("leave out line ends and other control characters"),
+            Self::Long => write!(f, "write {TEMPLATE_SIZE_MAX} bytes at most"),
         }
     }
 }
@@ -254,11 +303,15 @@ impl fmt::Display for TemplateError {
 impl std::error::Error for TemplateError {}
 
 impl Template {
-    /// Reads a template. `$name` and `${name}` are variables, `$$` is a dollar.
+    /// Reads a template. `$name` and `${name}` are variables, `$1` and `${1}` what a group of a
+    /// regular expression has found, and `$$` is a dollar.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub fn parse(text: &str, purpose: Purpose) -> Result<Self, TemplateError> {
+        if text.len() > TEMPLATE_SIZE_MAX {
+            return Err(TemplateError::Long);
+        }
         // A tab may stand in a field's value (RFC 9110, section 5.5).
         if text.chars().any(|one| one.is_control() && one != '\t') {
             return Err(TemplateError::Control);
@@ -273,45 +326,69 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (variable, after) = variable(after)?;
+            let (part, after) = reference(after, purpose)?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal).into()));
             }
-            parts.push(Part::Variable(variable));
+            parts.push(part);
             rest = after;
         }
         literal.extend_from_slice(rest.as_bytes());
         if !literal.is_empty() {
             parts.push(Part::Text(literal.into()));
         }
-        Ok(Self { parts })
+        Ok(Self { text: text.into(), parts })
     }
 
-    /// The same for what is needed before a request is over.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse_for_heads(text: &str) -> Result<Self, TemplateError> {
-        let template = Self::parse(text)?;
-        let of_logs = template.variables().find(|variable| variable.is_of_logs());
-        match of_logs {
-            Some(variable) => Err(TemplateError::OfLogs(variable.name())),
-            None => Ok(template),
+    /// A text in which nothing is a variable.
+    #[must_use]
+    pub fn literal(text: &str) -> Self {
+        Self {
+            text: text.replace('$', "$$").into(),
+            parts: vec![Part::Text(text.as_bytes().into())],
         }
+    }
+
+    /// The text that it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its text with another in the place of each capture.
+    #[must_use]
+    pub fn with_captures(&self, found: &str) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            Part::Variable(variable) => format!("${{{}}}", variable.name()),
+            Part::Capture(_) => found.to_owned(),
+        });
+        parts.collect()
+    }
+
+    /// The highest group of a regular expression in it.
+    #[must_use]
+    pub fn capture_max(&self) -> Option<u8> {
+        let groups = self.parts.iter().filter_map(|part| match part {
+            Part::Capture(group) => Some(*group),
+            Part::Variable(_) | Part::Text(_) => None,
+        });
+        groups.max()
     }
 
     /// The variables in it, in their order; one that stands in it twice comes twice.
     pub fn variables(&self) -> impl Iterator<Item = Variable> + '_ {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(variable) => Some(*variable),
-            Part::Text(_) => None,
+            Part::Capture(_) | Part::Text(_) => None,
         })
     }
 
-    /// Whether there are no other variables in it than these.
+    /// Whether there are no other variables in it than these, and no captures.
     #[must_use]
     pub fn has_only(&self, variables: &[Variable]) -> bool {
-        self.variables().all(|variable| variables.contains(&variable))
+        self.capture_max().is_none()
+            && self.variables().all(|variable| variables.contains(&variable))
     }
 
     /// Whether it is the same for every request.
@@ -326,7 +403,7 @@ impl Template {
         match self.parts.as_slice() {
             [] => Some(b""),
             [Part::Text(text)] => Some(text),
-            [Part::Variable(_)] | [_, _, ..] => None,
+            [Part::Variable(_) | Part::Capture(_)] | [_, _, ..] => None,
         }
     }
 
@@ -335,159 +412,45 @@ impl Template {
     /// column of a log. Bytes beyond ASCII stay (RFC 9110, section 5.5).
     pub fn write(&self, variables: &dyn Variables, out: &mut Vec<u8>) {
         for part in &self.parts {
+            let start = out.len();
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Variable(variable) => {
-                    let start = out.len();
-                    variables.write(*variable, out);
-                    for byte in out.get_mut(start..).unwrap_or_default() {
-                        if byte.is_ascii_control() {
-                            *byte = b'_';
-                        }
-                    }
+                Part::Text(text) => {
+                    out.extend_from_slice(text);
+                    continue;
+                }
+                Part::Variable(variable) => variables.write(*variable, out),
+                Part::Capture(group) => variables.write_capture(*group, out),
+            }
+            for byte in out.get_mut(start..).unwrap_or_default() {
+                if byte.is_ascii_control() {
+                    *byte = b'_';
                 }
             }
         }
     }
 }
 
-/// The variable whose name follows a dollar, and what follows it.
-fn variable(text: &str) -> Result<(Variable, &str), TemplateError> {
+/// What is named behind a dollar, and what follows the name. A number without braces has one digit,
+/// as `$10` is likelier a `$1` and a zero.
+fn reference(text: &str, purpose: Purpose) -> Result<(Part, &str), TemplateError> {
     let (name, after) = match text.strip_prefix('{') {
         Some(inner) => inner.split_once('}').ok_or(TemplateError::Open)?,
         None => {
             let is_name = |one: char| one.is_ascii_lowercase() || one == '_';
+            let is_number = text.starts_with(|first: char| first.is_ascii_digit());
             let end = text.find(|one| !is_name(one)).unwrap_or(text.len());
+            let end = if is_number && purpose.has_captures() { 1 } else { end };
             text.split_at_checked(end).unwrap_or((text, ""))
         }
     };
-    if name.is_empty() {
+    if name.is_empty() && !text.starts_with('{') {
         return Err(TemplateError::NoName);
     }
-    let found = Variable::of(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
-    Ok((found, after))
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// Variables that give their names, and one that is hostile.
-    #[derive(Debug)]
-    pub(in crate::service::http) struct Names;
-
-    impl Variables for Names {
-        fn write(&self, variable: Variable, out: &mut Vec<u8>) {
-            match variable.name() {
-                "referer" => out.extend_from_slice(b"a\r\nx: y"),
-                "query" => {}
-                name => out.extend_from_slice(name.to_uppercase().as_bytes()),
-            }
-        }
+    let group = name.parse().ok().filter(|group: &u8| purpose.has_captures() && *group < 100);
+    if let Some(group) = group.filter(|_| name.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Ok((Part::Capture(group), after));
     }
-
-    /// Variables that all have one value.
-    struct Same<'a>(&'a [u8]);
-
-    impl Variables for Same<'_> {
-        fn write(&self, _: Variable, out: &mut Vec<u8>) {
-            out.extend_from_slice(self.0);
-        }
-    }
-
-    fn written(template: &Template, variables: &dyn Variables) -> Vec<u8> {
-        let mut out = b"> ".to_vec();
-        template.write(variables, &mut out);
-        out.split_off(2)
-    }
-
-    #[test]
-    fn variables_are_put_into_the_text() {
-        let table = [
-            ("plain", "plain"),
-            ("", ""),
-            ("https://$host$path$query", "https://HOSTPATH"),
-            ("${host}name $$1", "HOSTname $1"),
-            ("$$", "$"),
-            ("$$$host$$host", "$HOST$host"),
-            ("$source:$source_port", "SOURCE:SOURCE_PORT"),
-            ("$method!", "METHOD!"),
-            ("$referer!", "a__x: y!"),
-            ("a\tb", "a\tb"),
-            ("\u{fc}$host}", "\u{fc}HOST}"),
-        ];
-        for (text, expected) in table {
-            let out = written(&Template::parse(text).unwrap(), &Names);
-            assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn no_value_brings_a_control_character() {
-        let template = Template::parse("<$user_agent>").unwrap();
-        for byte in 0..=u8::MAX {
-            let out = written(&template, &Same(&[b'a', byte, b'b']));
-            let shown = if byte.is_ascii_control() { b'_' } else { byte };
-            assert_eq!(out, [b'<', b'a', shown, b'b', b'>'], "{byte}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_template_is_refused_with_its_reason() {
-        let table = [
-            ("$nothing", TemplateError::Unknown("nothing".to_owned())),
-            ("${no name}", TemplateError::Unknown("no name".to_owned())),
-            ("$hostname", TemplateError::Unknown("hostname".to_owned())),
-            ("a $", TemplateError::NoName),
-            ("$$$", TemplateError::NoName),
-            ("$1", TemplateError::NoName),
-            ("$Host", TemplateError::NoName),
-            ("${}", TemplateError::NoName),
-            ("${host", TemplateError::Open),
-            ("a\nb", TemplateError::Control),
-            ("a\u{7f}", TemplateError::Control),
-            ("a\u{85}", TemplateError::Control),
-        ];
-        for (text, error) in table {
-            assert_eq!(Template::parse(text), Err(error.clone()), "{text}");
-            assert!(!error.to_string().is_empty());
-        }
-        let error = Template::parse("$nothing").unwrap_err().to_string();
-        assert!(error.contains("`$nothing`") && error.contains("$host, $path"), "{error}");
-        assert_eq!(Template::parse_for_heads("$duration"), Err(TemplateError::OfLogs("duration")));
-        assert!(Template::parse_for_heads("$user").is_ok());
-    }
-
-    #[test]
-    fn a_variable_is_found_by_its_name() {
-        for variable in Variable::ALL {
-            assert_eq!(Variable::of(variable.name()), Some(variable));
-            let text = format!("a${{{}}}", variable.name());
-            let template = Template::parse(&text).unwrap();
-            assert_eq!(template.variables().collect::<Vec<_>>(), [variable]);
-            assert_eq!(Template::parse_for_heads(&text).is_err(), variable.is_of_logs());
-        }
-        assert_eq!(Variable::of(""), None);
-        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 16);
-    }
-
-    #[test]
-    fn a_template_knows_what_is_in_it() {
-        let table = [
-            ("", Some("")),
-            ("plain", Some("plain")),
-            ("a$$b", Some("a$b")),
-            ("$host", None),
-            ("a$host", None),
-        ];
-        for (text, constant) in table {
-            let template = Template::parse(text).unwrap();
-            assert_eq!(template.constant(), constant.map(str::as_bytes), "{text}");
-            assert_eq!(template.is_constant(), constant.is_some());
-        }
-        let template = Template::parse("$host$path").unwrap();
-        assert!(template.has_only(&[Variable::Path, Variable::Host]));
-        assert!(!template.has_only(&[Variable::Host]));
-        assert!(Template::default().has_only(&[]));
-    }
+    let found = Variable::of(name).filter(|variable| purpose.has(*variable));
+    let found = found.ok_or_else(|| TemplateError::Unknown(name.to_owned(), purpose))?;
+    Ok((Part::Variable(found), after))
 }

@@ -96,11 +96,11 @@ pub fn filter(trailers: &mut Fields, rules: TrailerRules<'_>) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::http::template::Template;
+    use crate::service::http::template::{Purpose, Template};
 
     #[test]
     fn only_what_changes_nothing_is_passed_on() {
-        let text = |value: &str| Template::parse_for_heads(value).unwrap();
+        let text = |value: &str| Template::parse(value, Purpose::Field).unwrap();
         let edits = HeaderEdits {
             remove: vec!["x-gone".into()],
             set: vec![("x-user".into(), text("$path"))],

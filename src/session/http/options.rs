@@ -20,6 +20,7 @@ use crate::service::http::files::FileRules;
 use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
+use crate::service::http::route::Rewrite;
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
 use crate::service::proxy::http::InspectRules;
@@ -355,7 +356,7 @@ pub struct FilesOptions {
     pub listing: bool,
     /// Whether symbolic links are followed, as long as they stay below the root.
     pub follow_symlinks: bool,
-    /// The part of the path that is put in the place of the matched prefix.
+    /// How the path is changed before it is used.
     pub rewrite: Option<Rewrite>,
     /// Files that are kept open by one worker.
     pub cache_entries: usize,
@@ -377,21 +378,12 @@ impl FilesOptions {
     }
 }
 
-/// A prefix of a path, and what takes its place.
-#[derive(Debug, Clone)]
-pub struct Rewrite {
-    /// The matched prefix.
-    pub prefix: Box<str>,
-    /// What takes its place.
-    pub replacement: Box<str>,
-}
-
 /// A reverse proxy.
 #[derive(Debug)]
 pub struct ProxyOptions {
     /// The upstream's number.
     pub upstream: usize,
-    /// The part of the path that is put in the place of the matched prefix.
+    /// How the path is changed before it is used.
     pub rewrite: Option<Rewrite>,
     /// What the frames of WebSockets may be, where they are looked at.
     pub inspect: Option<InspectRules>,

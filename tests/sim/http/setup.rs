@@ -19,7 +19,7 @@ use ringway::service::http::edit::HeaderEdits;
 use ringway::service::http::files::FileRules;
 use ringway::service::http::files::attempt::Attempt;
 use ringway::service::http::route::{PathMatch, RouteMatch, Router};
-use ringway::service::http::template::Template;
+use ringway::service::http::template::{Purpose, Template};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
     AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose,
@@ -92,7 +92,7 @@ pub(super) fn address(server: usize) -> SocketAddress {
 
 fn edits(set: &[(&str, &str)]) -> HeaderEdits {
     let set = set.iter().map(|(name, value)| {
-        ((*name).into(), Template::parse_for_heads(value).expect("a template"))
+        ((*name).into(), Template::parse(value, Purpose::Field).expect("a template"))
     });
     HeaderEdits { set: set.collect(), ..HeaderEdits::default() }
 }
@@ -104,7 +104,8 @@ fn action(path: &str, upstream: usize, folder: &KeptFolder) -> RouteAction {
         "/fixed" | "/limited" => RouteAction::Respond(hello()),
         "/moved" => RouteAction::Redirect {
             status: 302,
-            location: Template::parse("https://$host/new$path$query").expect("a template"),
+            location: Template::parse("https://$host/new$path$query", Purpose::Location)
+                .expect("a template"),
         },
         "/files" => RouteAction::Files(Box::new(files(folder))),
         "/handled" | "/broken" => RouteAction::Handler(HandlerOptions::new(0, Some("ringway"))),

@@ -48,10 +48,57 @@ pub enum PathMatch {
     /// It begins so; a prefix that does not end with `/` stands for whole segments: `/api` for
     /// `/api` and `/api/x`, and not for `/apix`.
     Prefix(Box<str>),
-    /// This is found in it, in a time that grows no faster than the path. It is made by
-    /// [`Regex::new`]: what else a builder may set is not seen in its text.
-    Regex(Regex),
+    /// This is found in it, in a time that grows no faster than the path.
+    Regex(PathRegex),
 }
+
+/// A regular expression of paths, equal to others of the same text: what a builder may set besides
+/// is at its default.
+#[derive(Debug, Clone)]
+pub struct PathRegex(Regex);
+
+impl PathRegex {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, regex::Error> {
+        Regex::new(text).map(Self)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// How many groups it has in parentheses.
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.0.captures_len().saturating_sub(1)
+    }
+
+    /// The compiled expression.
+    #[must_use]
+    pub const fn regex(&self) -> &Regex {
+        &self.0
+    }
+
+    /// Appends what a group finds in a path.
+    pub fn write_capture(&self, path: &str, group: u8, out: &mut Vec<u8>) {
+        let found = self.0.captures(path);
+        let found = found.as_ref().and_then(|captures| captures.get(group.into()));
+        out.extend_from_slice(found.map_or("", |found| found.as_str()).as_bytes());
+    }
+}
+
+impl PartialEq for PathRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for PathRegex {}
 
 /// A condition on a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,12 +211,12 @@ impl PathMatch {
             Self::Prefix(prefix) => path.strip_prefix(&**prefix).is_some_and(|rest| {
                 rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
             }),
-            Self::Regex(regex) => regex.is_match(path),
+            Self::Regex(regex) => regex.regex().is_match(path),
         }
     }
 
     /// The regular expression, if it is one.
-    pub(super) const fn regex(&self) -> Option<&Regex> {
+    pub(super) const fn regex(&self) -> Option<&PathRegex> {
         match self {
             Self::Regex(regex) => Some(regex),
             Self::Any | Self::Exact(_) | Self::Prefix(_) => None,
@@ -222,7 +269,7 @@ impl Obstacle<'_> {
                     format!("the path `{path}` does not begin with `{prefix}`")
                 }
                 PathMatch::Regex(regex) => {
-                    format!("the path `{path}` does not match `{regex}`")
+                    format!("the path `{path}` does not match `{}`", regex.as_str())
                 }
             },
             Self::Method(methods) => {

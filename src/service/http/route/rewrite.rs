@@ -1,6 +1,61 @@
-//! Paths with another prefix.
+//! Paths with another prefix, and paths of what a regular expression has found.
 
 use std::borrow::Cow;
+
+use super::PathRegex;
+use crate::proto::http::target;
+use crate::service::http::template::{Template, Variable, Variables};
+
+/// How the path of a request is changed before it is used.
+#[derive(Debug, Clone)]
+pub enum Rewrite {
+    /// Something stands in the place of the matched prefix.
+    Prefix {
+        /// The matched prefix.
+        prefix: Box<str>,
+        /// What takes its place.
+        replacement: Box<str>,
+    },
+    /// It is made of what a regular expression has found in it.
+    Captures {
+        /// The expression.
+        regex: PathRegex,
+        /// The path.
+        path: Template,
+    },
+}
+
+/// What the groups of a regular expression find in a path.
+struct Captures<'a>(&'a PathRegex, &'a str);
+
+impl Variables for Captures<'_> {
+    fn write(&self, _: Variable, _: &mut Vec<u8>) {}
+
+    fn write_capture(&self, group: u8, out: &mut Vec<u8>) {
+        self.0.write_capture(self.1, group, out);
+    }
+}
+
+impl Rewrite {
+    /// The path that a request gets. It is in normal form; what would be no path, because an escape
+    /// was cut apart, leaves it as it was.
+    #[must_use]
+    pub fn apply<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        match self {
+            Self::Prefix { prefix, replacement } => prefix_rewrite(path, prefix, replacement),
+            Self::Captures { regex, path: template } => {
+                let mut written = Vec::new();
+                template.write(&Captures(regex, path), &mut written);
+                // Two slashes would be taken for another host.
+                let slashes = written.iter().take_while(|byte| **byte == b'/').count();
+                written.drain(..slashes.saturating_sub(1));
+                let normal = target::normalize(&written).ok().filter(|path| path.starts_with(b"/"));
+                let normal = normal.and_then(|normal| String::from_utf8(normal.into_owned()).ok());
+                normal.map_or(Cow::Borrowed(path), Cow::Owned)
+            }
+        }
+    }
+}
 
 /// A path with `replacement` in the place of `prefix`. The result begins with one `/`, has one `/`
 /// at the seam besides those that the path has behind the prefix, and ends with `/` where the path
@@ -11,8 +66,7 @@ use std::borrow::Cow;
 /// one, because `//host/` in a redirect would be another host.
 ///
 /// Nothing is allocated when a prefix is only taken away.
-#[must_use]
-pub fn prefix_rewrite<'p>(path: &'p str, prefix: &str, replacement: &str) -> Cow<'p, str> {
+fn prefix_rewrite<'p>(path: &'p str, prefix: &str, replacement: &str) -> Cow<'p, str> {
     let is_bare = prefix.strip_suffix('/') == Some(path) && !path.is_empty();
     let rest = if is_bare { Some("") } else { path.strip_prefix(prefix) };
     let Some(rest) = rest else { return Cow::Borrowed(path) };
@@ -40,6 +94,31 @@ pub fn prefix_rewrite<'p>(path: &'p str, prefix: &str, replacement: &str) -> Cow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::http::template::Purpose;
+
+    #[test]
+    fn a_path_is_made_of_what_was_found() {
+        for (regex, template, path, expected) in [
+            ("^/a/([0-9]+)/(.*)$", "/b/$2/$1", "/a/7/x/y", "/b/x/y/7"),
+            ("^/a/(.*)$", "/$1", "/a//evil.example/", "/evil.example/"),
+            ("^/a/(.*)$", "$1", "/a/x", "/a/x"),
+            ("/u/([a-z]+)", "/user/$1", "/pre/u/bob/post", "/user/bob"),
+            ("^/(a)?(b)?", "/x$1-$2", "/b", "/x-b"),
+            ("^/(.*)$", "/v1/$0", "/x", "/v1//x"),
+            // No path leads out of its folder, whatever is put together.
+            ("^/a/([.]).*$", "/b/$1./$1./etc/passwd", "/a/.x", "/etc/passwd"),
+            // An escape that is cut apart is no path.
+            ("^/(.)C3%A9$", "/$1", "/%C3%A9", "/%C3%A9"),
+            ("^/(..)3%A9$", "/$1", "/%C3%A9", "/%C3%A9"),
+            ("^/(.*)$", "/n/$1", "/%C3%A9%2F", "/n/%C3%A9%2F"),
+        ] {
+            let rewrite = Rewrite::Captures {
+                regex: PathRegex::new(regex).unwrap(),
+                path: Template::parse(template, Purpose::Path).unwrap(),
+            };
+            assert_eq!(rewrite.apply(path), expected, "{regex} {template} {path}");
+        }
+    }
 
     #[test]
     fn a_prefix_is_rewritten_without_a_double_slash() {

@@ -1,7 +1,5 @@
 //! Tests of routes.
 
-use regex::Regex;
-
 use super::*;
 use crate::service::http::certificate::CertificateMatch;
 
@@ -35,7 +33,7 @@ fn with_header(name: &str, condition: HeaderMatch) -> RouteMatch {
 
 #[test]
 fn the_first_route_of_which_all_conditions_hold_is_taken() {
-    let regex = Regex::new("^/u/[0-9]+$").unwrap();
+    let regex = PathRegex::new("^/u/[0-9]+$").unwrap();
     let posts = RouteMatch { methods: vec!["POST".into()], ..RouteMatch::default() };
     let router = Router::new(vec![
         route(&["a.example"], PathMatch::Exact("/".into())),
@@ -126,7 +124,7 @@ fn an_explanation_names_the_first_condition_that_does_not_hold() {
         route(&hosts, PathMatch::Any),
         route(&["*"], PathMatch::Exact("/x".into())),
         route(&[], prefix("/api/")),
-        route(&[], PathMatch::Regex(Regex::new("^/u/").unwrap())),
+        route(&[], PathMatch::Regex(PathRegex::new("^/u/").unwrap())),
         RouteMatch { methods, ..RouteMatch::default() },
         with_header("x-none", HeaderMatch::Present),
         with_header("x-version", HeaderMatch::Equal("1".into())),
@@ -176,7 +174,7 @@ fn random_path(state: &mut u64) -> String {
 }
 
 /// Expressions with texts that they need, with none, and with those that paths often have.
-fn random_regex(state: &mut u64) -> Regex {
+fn random_regex(state: &mut u64) -> PathRegex {
     let mut text = ["", "^", "^/", "(?i)"][random(state, 4)].to_owned();
     for _ in 0..1 + random(state, 3) {
         let parts = [
@@ -195,7 +193,7 @@ fn random_regex(state: &mut u64) -> Regex {
         text.push_str(parts[random(state, parts.len())]);
     }
     text.push_str(["", "", "$"][random(state, 3)]);
-    Regex::new(&text).unwrap()
+    PathRegex::new(&text).unwrap()
 }
 
 fn random_certificate(state: &mut u64) -> Option<ClientCertificate> {
@@ -357,7 +355,7 @@ fn many_expressions_are_found_as_each_of_them_finds() {
         |n| format!("^/shared/[a-z]{{{}}}$", 1 + n % 64),
         |n| format!("^/\\w{{{}}}x?/", 1 + n % 40),
     ];
-    let expressions = (0..1_500).map(|n| Regex::new(&kinds[n % 5](n / 5)).unwrap());
+    let expressions = (0..1_500).map(|n| PathRegex::new(&kinds[n % 5](n / 5)).unwrap());
     let router = Router::new(expressions.map(|one| route(&[], PathMatch::Regex(one))).collect());
     let mut state = 0x5eed;
     let mut found = 0;

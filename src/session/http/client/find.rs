@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use nix::errno::Errno;
 
-use super::forward::rewritten;
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
 use crate::service::http::files::attempt::Attempt;
@@ -28,7 +27,7 @@ pub(in crate::session::http) fn find<D: Driver>(
     name: &mut String,
 ) -> Result<Found, NotFound> {
     let rewritten_path = match &files.rewrite {
-        Some(rewrite) => rewritten(rewrite, path),
+        Some(rewrite) => rewrite.apply(path),
         None => Cow::Borrowed(path),
     };
     let is_named = match file_name(&rewritten_path, files.rules.dot_files, name) {

@@ -1,6 +1,5 @@
 //! Requests on their way to servers: what is added to them, and how they are written.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,9 @@ use crate::service::grpc;
 use crate::service::http::body::Body;
 use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::record::RequestRecord;
-use crate::service::http::route::prefix_rewrite;
 use crate::service::proxy::http::{ForwardedRequest, NewExchange, WebSocket};
 use crate::session::context::Context;
-use crate::session::http::options::{HashOn, ProxyOptions, Rewrite, RouteOptions};
+use crate::session::http::options::{HashOn, ProxyOptions, RouteOptions};
 use crate::session::http::state::HttpState;
 
 impl Http {
@@ -64,7 +62,7 @@ impl Http {
         let hash_on = clusters.get(proxy.upstream).options.hash_on.as_ref();
         let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
-        let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
+        let path = rewrite.map(|rewrite| rewrite.apply(head.path()).into_owned());
         let until = time_of(route, &told, &head);
         let size = match meta.framing.size() {
             BodySize::Known(_)
@@ -168,9 +166,4 @@ fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
         let rest = pair.strip_prefix(name.as_bytes())?;
         rest.strip_prefix(b"=")
     })
-}
-
-/// The path with another prefix.
-pub(in crate::session::http) fn rewritten<'a>(rewrite: &'a Rewrite, path: &'a str) -> Cow<'a, str> {
-    prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement)
 }

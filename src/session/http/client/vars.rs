@@ -37,6 +37,13 @@ impl<'a> Vars<'a> {
 }
 
 impl Variables for Vars<'_> {
+    fn write_capture(&self, group: u8, out: &mut Vec<u8>) {
+        let regex = self.told.route.and_then(|route| self.options.router.regex(route));
+        if let Some(regex) = regex {
+            regex.write_capture(self.head.path(), group, out);
+        }
+    }
+
     fn write(&self, variable: Variable, out: &mut Vec<u8>) {
         let source = self.told.source;
         let secured = self.peer.and_then(|peer| peer.secured).unwrap_or_default();
