@@ -12,7 +12,8 @@ use crate::config;
 use crate::import::{self, Imported};
 
 /// What stands below the command's options in its help.
-pub(super) const AFTER_HELP: &str = "The configuration goes to standard output, and a line for each directive that is not \
+pub(super) const AFTER_HELP: &str = "\
+     The configuration goes to standard output, and a line for each directive that is not \
      translated, or that means something else here, to standard error: FILE:LINE: DIRECTIVE: why, \
      and what to do instead. Those that begin with SECURITY come first. Look at all of them, then \
      at `ringway check -c FILE`. Exit status: 0 translated, 1 failure; with --strict 1 also when \

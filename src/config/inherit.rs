@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::http::schema::{ACTIONS, PATHS, actions_of};
+use super::http::schema::{ACTIONS, ENTRIES_MAX, PATHS, ROUTE, actions_of};
 use super::report::Mistake;
-use super::schema::{PROTOCOL_WORDS, Protocol, TableKeys, proxies_of};
+use super::schema::{LISTENER, PROTOCOL_WORDS, Protocol, TableKeys, UPSTREAM, proxies_of};
 use super::section::Section;
 
 pub(super) const DEFAULTS: TableKeys =
@@ -58,15 +58,15 @@ impl Room {
         Self { left: bytes, is_over: false }
     }
 
-    /// A copy of a value, while there is room.
+    /// A copy of a value, while there is room. When there was none once, there is none any more.
     pub(super) fn copy<'i>(
         &mut self,
         value: &Spanned<DeValue<'i>>,
     ) -> Option<Spanned<DeValue<'i>>> {
         let left = self.left.checked_sub(weight(value.get_ref()));
         self.is_over |= left.is_none();
-        self.left = left?;
-        Some(value.clone())
+        self.left = left.unwrap_or(0);
+        left.map(|_| value.clone())
     }
 
     /// Reports that there was not enough.
@@ -82,16 +82,17 @@ impl Room {
     }
 }
 
-/// About how many bytes a value takes in a file.
+/// About how many bytes of a file a value stands for: short ones take more when they are read.
 fn weight(value: &DeValue<'_>) -> usize {
-    match value {
-        DeValue::String(text) => text.len() + 2,
-        DeValue::Array(values) => values.iter().map(|one| weight(one.get_ref()) + 2).sum(),
+    const EACH: usize = 64;
+    EACH + match value {
+        DeValue::String(text) => text.len(),
+        DeValue::Array(values) => values.iter().map(|one| weight(one.get_ref())).sum(),
         DeValue::Table(table) => {
             let entries = table.iter();
-            entries.map(|(key, value)| key.get_ref().len() + 3 + weight(value.get_ref())).sum()
+            entries.map(|(key, value)| EACH + key.get_ref().len() + weight(value.get_ref())).sum()
         }
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => 8,
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => 0,
     }
 }
 
@@ -156,27 +157,31 @@ impl<'i> Defaults<'i> {
             };
             let balance = text(upstream).or_else(|| defaults.and_then(text));
             let hashes = balance.as_deref() == Some("hash");
-            let applies = |key: &str| is_used(key) && (key != "hash_on" || hashes);
+            let applies = |key: &str| {
+                UPSTREAM.keys.contains(&key) && is_used(key) && (key != "hash_on" || hashes)
+            };
             take_over(upstream, defaults, &applies, room);
         }
     }
 
     fn apply_to_listener(&self, listener: &mut DeTable<'i>, room: &mut Room) {
         let protocol = protocol_of(listener);
-        let has = |key: &str| protocol.is_none_or(|protocol| protocol.has(key));
+        let has = |key: &str| {
+            LISTENER.keys.contains(&key) && protocol.is_none_or(|protocol| protocol.has(key))
+        };
         take_over(listener, as_table(self.listener.as_ref()), &has, room);
-        let headers = HEADERS.map(|key| (key, listener.get(key).cloned()));
+        let headers = HEADERS.map(|key| listener.get_key_value(key));
+        let headers = headers.into_iter().flatten().filter(|(_, value)| value.get_ref().is_table());
+        let headers: DeTable<'_> =
+            headers.map(|(key, value)| (key.clone(), value.clone())).collect();
         for route in tables(listener.get_mut("route")) {
             let action = ACTIONS.iter().find(|action| route.contains_key(**action));
             let applies = |key: &str| {
                 let actions = actions_of(key).zip(action);
-                actions.is_none_or(|(actions, action)| actions.contains(action))
+                ROUTE.keys.contains(&key)
+                    && actions.is_none_or(|(actions, action)| actions.contains(action))
             };
-            let given = headers.iter().filter(|(key, _)| applies(key));
-            let given = given.filter_map(|(key, value)| {
-                Some((Spanned::new(0..0, (*key).into()), value.clone()?))
-            });
-            take_over(route, Some(&given.collect()), &|_| true, room);
+            take_over(route, Some(&headers), &applies, room);
             take_over(route, as_table(self.route.as_ref()), &applies, room);
         }
     }
@@ -250,6 +255,9 @@ fn take_over<'i>(
         if !applies(key.get_ref()) {
             continue;
         }
+        if room.is_over {
+            return;
+        }
         let Some(given) = own.get_mut(&**key.get_ref()) else {
             if let Some(value) = room.copy(default) {
                 own.insert(key.clone(), value);
@@ -294,6 +302,10 @@ fn add_edits<'i>(own: &mut DeTable<'i>, others: &DeTable<'i>, room: &mut Room) {
     let set = as_table(own.get("set"));
     decided.extend(set.into_iter().flatten().map(|(name, _)| lower(name.get_ref())));
     for (kind, edits) in others {
+        // Too many are told where they stand.
+        if room.is_over || edits.get_ref().as_table().is_some_and(|all| all.len() > ENTRIES_MAX) {
+            continue;
+        }
         match (own.get_mut(&**kind.get_ref()).map(Spanned::get_mut), edits.get_ref()) {
             (None, DeValue::Table(edits)) => {
                 let is_open = |name: &str| !decided.contains(&lower(name));

@@ -3,8 +3,6 @@
 
 use std::fmt::Write as _;
 
-use toml::Value;
-
 use super::accept::either;
 use super::http::schema::actions_of;
 use super::references::nouns;
@@ -102,12 +100,12 @@ fn write_key(key: &KeyDescription, table: &str, text: &mut String) {
     }
     let whole = format!("{} = {}", key.key, key.default);
     // Writing to a string does not fail.
-    let _infallible = match &key.default {
-        Value::Array(values) if whole.len() > WIDTH_MAX => {
+    let _infallible = match key.default.as_array().filter(|_| whole.len() > WIDTH_MAX) {
+        Some(values) => {
             let values: String = values.iter().map(|value| format!("    {value},\n")).collect();
             writeln!(text, "{line}\n{} = [\n{values}]", key.key)
         }
-        _single => writeln!(text, "{line}\n{whole}"),
+        None => writeln!(text, "{line}\n{whole}"),
     };
 }
 

@@ -25,12 +25,17 @@ const NETWORK_KEYS: &[&str] = &["allow", "deny", "trusted_proxies"];
 /// Keys of routes with hosts.
 const HOST_KEYS: &[&str] = &["host"];
 
+/// So many unknown names are looked for among the known ones.
+const LOOKED_FOR_MAX: usize = 256;
+
 /// The sets of one kind.
 struct Sets<'i> {
     /// The table that they stand in.
     table: &'static str,
     /// The keys in which they may be named.
     keys: &'static [&'static str],
+    /// Values of such a key, at most.
+    most: usize,
     sets: HashMap<String, Vec<Spanned<DeValue<'i>>>>,
 }
 
@@ -39,6 +44,7 @@ pub(super) fn replace<'i>(root: &mut DeTable<'i>, room: &mut Room, mistakes: &mu
     let hosts = Sets {
         table: "hosts",
         keys: HOST_KEYS,
+        most: CONDITIONS_MAX,
         sets: sets(root.remove("hosts"), HOSTS, CONDITIONS_MAX, &|v| host(v).map(drop), mistakes),
     };
     let is_network = |value: &DeValue<'_>| match value.as_str() {
@@ -48,6 +54,7 @@ pub(super) fn replace<'i>(root: &mut DeTable<'i>, room: &mut Room, mistakes: &mu
     let networks = Sets {
         table: "networks",
         keys: NETWORK_KEYS,
+        most: NETWORKS_MAX,
         sets: sets(root.remove("networks"), NETWORKS, NETWORKS_MAX, &is_network, mistakes),
     };
     let mut replace = |table: &mut DeTable<'i>| {
@@ -107,12 +114,21 @@ impl<'i> Sets<'i> {
                 continue;
             }
             let mut all = Vec::new();
+            let size = |one| named(one).map_or(1, |name| self.sets.get(name).map_or(0, Vec::len));
+            let count: usize = elements(Some(value)).map(size).sum();
+            if count > self.most {
+                let message =
+                    format!("`{key}`: expected at most {} values, got {count}", self.most);
+                mistakes.push(Mistake::new(value.span(), message, "name fewer, or smaller sets"));
+                table.remove(*key);
+                continue;
+            }
             for one in elements(Some(value)) {
                 match named(one) {
                     None => all.push(one.clone()),
                     Some(name) => match self.sets.get(name) {
                         Some(set) => all.extend(set.iter().filter_map(|one| room.copy(one))),
-                        None => mistakes.push(self.unknown(name, one)),
+                        None => mistakes.push(self.unknown(name, one, mistakes.len())),
                     },
                 }
             }
@@ -124,8 +140,10 @@ impl<'i> Sets<'i> {
         }
     }
 
-    fn unknown(&self, name: &str, place: &Spanned<DeValue<'_>>) -> Mistake {
-        let help = match accept::nearest(name, self.sets.keys().map(String::as_str)) {
+    /// A name of no set. The likely one is not looked for when there are many mistakes already.
+    fn unknown(&self, name: &str, place: &Spanned<DeValue<'_>>, mistakes: usize) -> Mistake {
+        let names = self.sets.keys().map(String::as_str).filter(|_| mistakes < LOOKED_FOR_MAX);
+        let help = match accept::nearest(name, names) {
             Some(likely) => format!("did you mean \"@{likely}\"?"),
             None => {
                 format!("add it to [{}], as in {} = [\"...\"]", self.table, accept::shown(name))

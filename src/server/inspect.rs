@@ -13,9 +13,9 @@ use super::admin::token::Tokens;
 use super::build;
 use super::build::tls::{Common, Expiry, certificate, read, ticket_keys};
 use crate::config::{
-    AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HttpOptions,
-    ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
-    TlsPolicy, Upstream, UpstreamTls, Users, WebSocketService,
+    AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HeaderEdits,
+    HttpOptions, ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress,
+    Severity, TlsPolicy, Upstream, UpstreamTls, Users, WebSocketService,
 };
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
@@ -188,13 +188,7 @@ impl Inspection {
             }
             let edits = [&route.request_headers, &route.response_headers];
             for (key, edits) in ["request_headers", "response_headers"].into_iter().zip(edits) {
-                if let Err(message) = build::http::edits(edits) {
-                    self.error(
-                        place.clone().key(key),
-                        format!("a secret cannot be used: {message}"),
-                        "name a file that the user of the server may read, with the value alone",
-                    );
-                }
+                self.secrets(&place.clone().key(key), edits);
             }
             let Some(auth) = &route.auth else { continue };
             let key = match &auth.users {
@@ -210,6 +204,21 @@ impl Inspection {
                     place.key("auth").key(key),
                     format!("the users of {path} cannot be used: {message}"),
                     "write a line of NAME:HASH for each user, as `htpasswd -B` does",
+                );
+            }
+        }
+    }
+
+    /// The files with values of header fields.
+    fn secrets(&mut self, place: &Place, edits: &HeaderEdits) {
+        for (kind, fields) in [("set", &edits.set), ("add", &edits.add)] {
+            let files = fields.iter().filter_map(|(name, value)| Some((name, value.file()?)));
+            for (name, path) in files {
+                let Err(message) = build::http::secret(path) else { continue };
+                self.error(
+                    place.clone().key(kind).key(name),
+                    format!("a secret cannot be used: {message}"),
+                    "name a file that the user of the server may read, with the value alone",
                 );
             }
         }

@@ -112,6 +112,18 @@ fn headers_of_a_listener_are_those_of_its_routes_unless_they_decide_themselves()
 }
 
 #[test]
+fn a_table_of_a_listener_that_is_off_leaves_the_defaults_of_routes() {
+    let config = good(&format!(
+        "[defaults.listener]\nresponse_headers = {{ set = {{ x-a = \"1\" }} }}\n\
+         [defaults.route]\nresponse_headers = {{ set = {{ x-b = \"1\" }} }}\n\
+         {WEB}response_headers = \"off\"\n{ECHO}{ECHO}response_headers = {{ add = {{ x-c = \"1\" }} }}\n"
+    ));
+    for route in routes(&config) {
+        assert_eq!(set_of(route), [("x-b", "1")]);
+    }
+}
+
+#[test]
 fn sets_of_hosts_and_networks_stand_for_all_of_them() {
     let config = good(&format!(
         "[hosts]\nshop = [\"a.example\", \"*.b.example\"]\n\
@@ -170,6 +182,29 @@ fn what_is_taken_over_is_bounded_as_a_file_is() {
     let text = format!("{headers}{WEB}{}", ECHO.repeat(400));
     let found = mistakes(&text);
     assert!(found.iter().any(|(_, message, _)| message.contains("more than a configuration")));
+    // What is wrong is not taken over, and costs its own length alone.
+    let unknown: String = (0..3000).map(|n| format!("k{n} = {{}}\n")).collect();
+    let text = format!("[defaults.route]\n{unknown}{WEB}{}", ECHO.repeat(3000));
+    assert!(mistakes(&text)[0].1.contains("unknown key `k0`"));
+    let fields: String = (0..3000).map(|n| format!("h{n} = \"\"\n")).collect();
+    let own = ECHO.replace("echo", "response_headers = { set = {} }\necho");
+    let text = format!("{WEB}[listener.response_headers.set]\n{fields}{}", own.repeat(3000));
+    assert_eq!(mistakes(&text).len(), 1);
+    let networks = vec!["\"::\""; 10_000].join(", ");
+    let names = vec!["\"@n\""; 10_000].join(", ");
+    let text = format!("[networks]\nn = [{networks}]\n{WEB}allow = [{names}]\n{ECHO}");
+    assert!(mistakes(&text)[0].1.contains("at most 10000 values, got 100000000"));
+    let unknown = ECHO.replace("echo", "host = \"@shopp\"\necho").repeat(3000);
+    let sets: String = (0..3000).map(|n| format!("shop{n} = \"a\"\n")).collect();
+    assert!(mistakes(&format!("[hosts]\n{sets}{WEB}{unknown}"))[0].1.contains("no set `shopp`"));
+}
+
+#[test]
+fn an_expression_that_is_a_mistake_is_one_mistake() {
+    for text in ["path_rewrite = \"/$1\"\nproxy = \"api\"", "redirect = \"/$1\""] {
+        let text = web(&format!("[[listener.route]]\npath_regex = \"(\"\n{text}\n{API}"));
+        assert_eq!(mistakes(&text).len(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -178,7 +213,8 @@ fn groups_of_the_path_are_checked() {
     for text in [
         "path_regex = \"^/(a)/(b)\"\npath_rewrite = \"/$2/${1}/$0\"\nproxy = \"api\"",
         "path_regex = \"^/(a)\"\npath_rewrite = \"/$1\"\nfiles = \"/srv\"",
-        "path_regex = \"^/(a)\"\nredirect = \"https://$1.example/$$\"",
+        "path_regex = \"^/(a)\"\nredirect = \"https://$host/$1/$$\"",
+        "path_regex = \"^/(a)\"\nredirect = \"https://a.example?$1\"",
         "path_regex = \"^/(a)\"\nredirect = \"/new/$1\"",
     ] {
         drop(good(&route(text)));
@@ -187,6 +223,9 @@ fn groups_of_the_path_are_checked() {
         ("path_regex = \"^/a\"\nredirect = \"/$1\"", "there is no group $1"),
         ("path_regex = \"^/(a)\"\npath_rewrite = \"/$2\"\nproxy = \"api\"", "has 1"),
         ("path = \"/a\"\nredirect = \"/$1\"", "is a group of `path_regex`"),
+        ("path_regex = \"^/(a)\"\nredirect = \"https://$1.example/\"", "the template of a URL"),
+        ("path_regex = \"^/(a)\"\nredirect = \"https://a.example$1\"", "the template of a URL"),
+        ("path_regex = \"^/(a)\"\nredirect = \"$scheme://a${1}b/\"", "the template of a URL"),
         (
             "path = \"/a\"\npath_rewrite = \"/b\"\nproxy = \"api\"",
             "is for a route with `path_regex`",

@@ -132,6 +132,18 @@ pub(super) fn location(value: &DeValue<'_>) -> Result<Template, Fault> {
         if text.chars().any(|character| !character.is_ascii_graphic()) {
             return Err("a URL has no spaces, and others than ASCII are escaped: %C3%BC".into());
         }
+        // What a client has sent must not choose where others are sent.
+        const MARK: &str = "\u{1}";
+        let marked = template.with_captures(MARK);
+        let authority =
+            marked.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next());
+        if authority.flatten().is_some_and(|authority| authority.contains(MARK)) {
+            return Err(
+                "no group of `path_regex` may be a part of the host: a client would choose \
+                        where it leads; write `/` behind the host"
+                    .to_owned(),
+            );
+        }
         let starts = ["/", "http://", "https://", "$scheme://", "${scheme}://"];
         match starts.iter().any(|start| text.starts_with(start)) || text.starts_with("$path") {
             true => Ok(template),

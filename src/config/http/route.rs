@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -343,6 +343,15 @@ impl<T> Secret<T> {
     pub(in crate::config) fn hide(&mut self, other: T) {
         if let Self::Written(value) = self {
             *value = other;
+        }
+    }
+
+    /// The file that has it, if it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Written(_) => None,
+            Self::File(path) => Some(path),
         }
     }
 

@@ -109,8 +109,10 @@ fn route(
     let proxy = section.optional("proxy", values::name);
     let (socket, upstream, topics) = endpoint(&mut section);
     let action = action(&mut section, &given, (&proxy, socket));
-    let rewrites = rewrites(&mut section, &path);
-    check_captures(&mut section, &path, action.as_ref(), rewrites.1.as_ref());
+    let rewrites = rewrites(&mut section, &path, &given);
+    if is_read(&given, &path) {
+        check_captures(&mut section, &path, action.as_ref(), rewrites.1.as_ref());
+    }
     let body_max = BODY_MAX.read("body_max", &mut section);
     let rest = Route::read(&mut section);
     let inspect = section.table("websocket_inspect", WEBSOCKET_INSPECT).map(websocket_inspect);
@@ -218,15 +220,23 @@ fn path(
     Spanned::new(span, path)
 }
 
+/// Whether the path of a route is known: one that is a mistake is told of already.
+fn is_read(given: &[Spanned<&'static str>], path: &Spanned<PathPattern>) -> bool {
+    let has_one = given.iter().any(|key| PATHS.contains(key.get_ref()));
+    !has_one || *path.get_ref() != PathPattern::Any
+}
+
 /// What stands in the place of the matched prefix, and of the whole path.
 fn rewrites(
     section: &mut Section<'_, '_>,
     path: &Spanned<PathPattern>,
+    given: &[Spanned<&'static str>],
 ) -> (Option<String>, Option<Spanned<Template>>) {
     let prefix = section.optional("prefix_rewrite", |v| values::unless(v, "off", accept::path));
     let prefix = prefix.value();
     let is_prefix = matches!(path.get_ref(), PathPattern::Prefix(_));
-    if let Some(prefix) = prefix.as_ref().filter(|one| one.get_ref().is_some() && !is_prefix) {
+    let is_wrong = !is_prefix && is_read(given, path);
+    if let Some(prefix) = prefix.as_ref().filter(|one| one.get_ref().is_some() && is_wrong) {
         section.report(Mistake::new(
             prefix.span(),
             "`prefix_rewrite` replaces `path_prefix`, and this route has none",
@@ -236,6 +246,7 @@ fn rewrites(
     let whole = section.optional("path_rewrite", accept::path_template).value();
     if let Some(whole) = &whole
         && !matches!(path.get_ref(), PathPattern::Regex(_))
+        && is_read(given, path)
     {
         section.report(Mistake::new(
             whole.span(),

@@ -14,7 +14,8 @@ pub(in super::super) const ACCESS_LOG: TableKeys =
 pub(in super::super) const ROUTE: TableKeys = TableKeys {
     table: "[[listener.route]]",
     keys: keys![
-        &["name", "host", "path_prefix", "method", "header", "proxy", "prefix_rewrite", "body_max",],
+        &["name", "host", "path_prefix", "method", "header", "proxy"],
+        &["prefix_rewrite", "body_max"],
         Route::KEYS,
         AccessLists::KEYS,
         Compression::KEYS,
@@ -203,7 +204,7 @@ pub(in super::super) const CONDITIONS_MAX: usize = 256;
 /// Networks of one list.
 pub(in super::super) const NETWORKS_MAX: usize = 10_000;
 /// Edits of one list, and other entries of a small table.
-pub(super) const ENTRIES_MAX: usize = 256;
+pub(in super::super) const ENTRIES_MAX: usize = 256;
 /// Files that are tried for one request.
 pub(super) const TRY_FILES_MAX: usize = 16;
 /// Users of one route.

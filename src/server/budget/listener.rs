@@ -340,7 +340,7 @@ fn udp_flows(
     let most = count("max_flows", flows.max_flows);
     let each = || bytes(FLOW, "(measured)");
     part.memory.push(sum("flows", &[&[most.clone(), each()], &[scope.workers(), each()]]));
-    let sockets = sum("sockets of flows", &[&[most.clone()], &[scope.workers()]]);
+    let sockets = sum("sockets of flows", &[std::slice::from_ref(&most), &[scope.workers()]]);
     let limited = to_servers(scope, std::iter::once(upstream), "sockets of flows", &[most]);
     let is_less = limited.amount < u64::from(flows.max_flows);
     part.descriptors.push(if is_less { limited } else { sockets });

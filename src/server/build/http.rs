@@ -270,7 +270,7 @@ fn wrong(listener: &str, message: String) -> StartError {
 }
 
 /// What a file with a secret has, without the end of its line.
-fn secret(path: &Path) -> Result<String, String> {
+pub(in crate::server) fn secret(path: &Path) -> Result<String, String> {
     let text =
         String::from_utf8(read(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -326,7 +326,7 @@ pub(super) fn rewrite(route: &Route) -> Option<Rewrite> {
 }
 
 /// Edits of fields, with the secrets that are in files.
-pub(in crate::server) fn edits(edits: &config::HeaderEdits) -> Result<HeaderEdits, String> {
+fn edits(edits: &config::HeaderEdits) -> Result<HeaderEdits, String> {
     let fields = |fields: &[(String, Secret<Template>)]| {
         let each = fields.iter().map(|(name, value)| {
             let value = match value {

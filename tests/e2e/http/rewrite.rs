@@ -8,10 +8,15 @@ fn what_groups_of_the_path_have_found_is_in_the_path_of_servers_and_in_redirects
     let server = origin(|head| ok(head.lines().next().unwrap_or_default()));
     let routes = "[[listener.route]]\npath_regex = \"^/u/([0-9]+)/(.*)$\"\n\
         path_rewrite = \"/users/$1/$2\"\nproxy = \"u\"\n\
+        [[listener.route]]\npath_regex = \"^/v/x(.*)$\"\npath_rewrite = \"/pub/$1\"\nproxy = \"u\"\n\
         [[listener.route]]\npath_regex = \"^/blog/([0-9]{4})/([^/]+)(/)?$\"\n\
         redirect = \"https://blog.example/$1-$2$3$query\"\nstatus = 301\n";
     let served = web("", &[routes, &upstream(&[server], "")].concat());
     let mut client = Client::new(served.address());
+    // What would lead elsewhere is answered here.
+    assert_eq!(client.get("/v/x../secret").status, 404);
+    assert_eq!(client.get("/v/x.//evil.example/").status, 404);
+    assert_eq!(client.get("/v/x..a").text(), "GET /pub/..a HTTP/1.1");
     for (path, line) in [
         ("/u/7/a/b?q=1", "GET /users/7/a/b?q=1 HTTP/1.1"),
         ("/u/7/", "GET /users/7/ HTTP/1.1"),

@@ -37,21 +37,22 @@ impl Variables for Captures<'_> {
 }
 
 impl Rewrite {
-    /// The path that a request gets. It is in normal form; what would be no path, because an escape
-    /// was cut apart, leaves it as it was.
+    /// The path that a request gets. `None`: it would be no path in normal form, as something was
+    /// put together to `..`, or an escape was cut apart. Such a request must not be answered by its
+    /// old path, nor by one that it made itself: it could lead to where the route does not.
     #[must_use]
-    pub fn apply<'p>(&self, path: &'p str) -> Cow<'p, str> {
+    pub fn apply<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
         match self {
-            Self::Prefix { prefix, replacement } => prefix_rewrite(path, prefix, replacement),
+            Self::Prefix { prefix, replacement } => Some(prefix_rewrite(path, prefix, replacement)),
             Self::Captures { regex, path: template } => {
                 let mut written = Vec::new();
                 template.write(&Captures(regex, path), &mut written);
                 // Two slashes would be taken for another host.
                 let slashes = written.iter().take_while(|byte| **byte == b'/').count();
                 written.drain(..slashes.saturating_sub(1));
-                let normal = target::normalize(&written).ok().filter(|path| path.starts_with(b"/"));
-                let normal = normal.and_then(|normal| String::from_utf8(normal.into_owned()).ok());
-                normal.map_or(Cow::Borrowed(path), Cow::Owned)
+                let is_path = written.starts_with(b"/")
+                    && target::normalize(&written).is_ok_and(|normal| *normal == *written);
+                String::from_utf8(written).ok().filter(|_| is_path).map(Cow::Owned)
             }
         }
     }
@@ -99,24 +100,28 @@ mod tests {
     #[test]
     fn a_path_is_made_of_what_was_found() {
         for (regex, template, path, expected) in [
-            ("^/a/([0-9]+)/(.*)$", "/b/$2/$1", "/a/7/x/y", "/b/x/y/7"),
-            ("^/a/(.*)$", "/$1", "/a//evil.example/", "/evil.example/"),
-            ("^/a/(.*)$", "$1", "/a/x", "/a/x"),
-            ("/u/([a-z]+)", "/user/$1", "/pre/u/bob/post", "/user/bob"),
-            ("^/(a)?(b)?", "/x$1-$2", "/b", "/x-b"),
-            ("^/(.*)$", "/v1/$0", "/x", "/v1//x"),
-            // No path leads out of its folder, whatever is put together.
-            ("^/a/([.]).*$", "/b/$1./$1./etc/passwd", "/a/.x", "/etc/passwd"),
+            ("^/a/([0-9]+)/(.*)$", "/b/$2/$1", "/a/7/x/y", Some("/b/x/y/7")),
+            ("^/a/(.*)$", "/$1", "/a//evil.example/", Some("/evil.example/")),
+            ("^/a/(.*)$", "$1", "/a/x", None),
+            ("/u/([a-z]+)", "/user/$1", "/pre/u/bob/post", Some("/user/bob")),
+            ("^/(a)?(b)?", "/x$1-$2", "/b", Some("/x-b")),
+            ("^/(.*)$", "/v1/$0", "/x", Some("/v1//x")),
+            // No path leads out of its folder, or to another host, whatever is put together.
+            ("^/a/([.]).*$", "/b/$1./$1./etc/passwd", "/a/.x", None),
+            ("^/f/x(.*)$", "/pub/$1", "/f/x../secret", None),
+            ("^/f/x(.*)$", "/pub/$1", "/f/x..", None),
+            ("^/f/x(.*)$", "/$1", "/f/x.//evil.example/", None),
+            ("^/f/x(.*)$", "/pub/$1", "/f/x..a", Some("/pub/..a")),
             // An escape that is cut apart is no path.
-            ("^/(.)C3%A9$", "/$1", "/%C3%A9", "/%C3%A9"),
-            ("^/(..)3%A9$", "/$1", "/%C3%A9", "/%C3%A9"),
-            ("^/(.*)$", "/n/$1", "/%C3%A9%2F", "/n/%C3%A9%2F"),
+            ("^/(.)C3%A9$", "/$1", "/%C3%A9", None),
+            ("^/(..)3%A9$", "/$1", "/%C3%A9", None),
+            ("^/(.*)$", "/n/$1", "/%C3%A9%2F", Some("/n/%C3%A9%2F")),
         ] {
             let rewrite = Rewrite::Captures {
                 regex: PathRegex::new(regex).unwrap(),
                 path: Template::parse(template, Purpose::Path).unwrap(),
             };
-            assert_eq!(rewrite.apply(path), expected, "{regex} {template} {path}");
+            assert_eq!(rewrite.apply(path).as_deref(), expected, "{regex} {template} {path}");
         }
     }
 

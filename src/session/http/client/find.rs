@@ -27,7 +27,7 @@ pub(in crate::session::http) fn find<D: Driver>(
     name: &mut String,
 ) -> Result<Found, NotFound> {
     let rewritten_path = match &files.rewrite {
-        Some(rewrite) => rewrite.apply(path),
+        Some(rewrite) => rewrite.apply(path).ok_or(NotFound(404))?,
         None => Cow::Borrowed(path),
     };
     let is_named = match file_name(&rewritten_path, files.rules.dot_files, name) {

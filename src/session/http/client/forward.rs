@@ -21,8 +21,8 @@ use crate::session::http::options::{HashOn, ProxyOptions, RouteOptions};
 use crate::session::http::state::HttpState;
 
 impl Http {
-    /// Makes the exchange of a request that a server answers. Head and record come back when there
-    /// can be no more exchanges.
+    /// Makes the exchange of a request that a server answers, by another path if there is one. Head
+    /// and record come back when there can be no more exchanges.
     #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
     pub(in crate::session::http) fn make_exchange<D: Driver>(
         &mut self,
@@ -30,7 +30,7 @@ impl Http {
         client: Key,
         mut head: Box<RequestHead>,
         mut told: RequestRecord,
-        (route, proxy, meta): (&RouteOptions, &ProxyOptions, &RequestMeta),
+        (route, proxy, path, meta): (&RouteOptions, &ProxyOptions, Option<String>, &RequestMeta),
     ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
         let options = Arc::clone(&self.options);
         self.add_request_id(context, &mut head, &mut told);
@@ -61,8 +61,6 @@ impl Http {
         let HttpState { proxy: engine, clusters, .. } = &mut context.http;
         let hash_on = clusters.get(proxy.upstream).options.hash_on.as_ref();
         let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));
-        let rewrite = proxy.rewrite.as_ref();
-        let path = rewrite.map(|rewrite| rewrite.apply(head.path()).into_owned());
         let until = time_of(route, &told, &head);
         let size = match meta.framing.size() {
             BodySize::Known(_)
