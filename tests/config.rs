@@ -157,7 +157,6 @@ pipe_size = "64KiB"
 pipes = 0
 kernel_tls = "off"
 watch = true
-worker_stack = "1MiB"
 
 [admin]
 enabled = false
@@ -407,7 +406,6 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!((splice.mode, splice.after, splice.pipes), (SpliceMode::Off, 0, 0));
     assert_eq!((splice.min_read, splice.pipe_size), (1024, 65_536));
     assert!(config.runtime.watch);
-    assert_eq!(config.runtime.worker_stack, 1 << 20);
     assert!(!config.admin.enabled);
     assert_eq!(config.admin.listen.to_string(), "[::1]:0");
     assert_eq!(config.admin.token_file, Some("/admin.tokens".into()));

@@ -182,8 +182,6 @@ table! {
         /// Whether the configuration file is read again when it changes, as after SIGHUP. A
         /// half-written file is not to be read: by default a reload is asked for.
         "watch" watch: bool = false, Bool;
-        /// Bytes of the stack of a worker's thread.
-        "worker_stack" worker_stack: u32 = 2 << 20, Bytes(256 << 10..=64 << 20);
         .. {
             /// When bytes go through a pipe within the kernel instead of a buffer.
             splice: SpliceOptions = SpliceOptions::default();

@@ -486,7 +486,6 @@ fn spawn(
     let (ready, started) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", place.worker))
-        .stack_size(config.runtime.worker_stack as usize)
         .spawn(move || run_worker(place, (options, plan), inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
