@@ -214,6 +214,17 @@ impl Route {
         route
     }
 
+    /// Whether it answers all of its requests with a failure.
+    pub(super) fn refuses(&self) -> bool {
+        match self.table.get("status") {
+            Some(Value::Number(status)) => self.table.has("respond") && *status >= 400,
+            Some(
+                Value::Text(_) | Value::Real(_) | Value::Flag(_) | Value::List(_) | Value::Pairs(_),
+            )
+            | None => false,
+        }
+    }
+
     /// Whether it carries a body of its own, so that compression and limits mean something.
     pub(super) fn has_content(&self) -> bool {
         self.table.has("proxy") || self.table.has("files")

@@ -1,7 +1,7 @@
 //! Configurations of nginx and HAProxy, translated into Ringway's: text in, text and notes out.
 //!
 //! Each translator reads its text into a tree, and writes what it understands into a
-//! [`Document`](document::Document), which is written as a person would write it. What it does not
+//! `document::Document`, which is written as a person would write it. What it does not
 //! understand becomes a note. Access rules are never dropped: where one cannot be translated, the
 //! route that it guards answers 403, or its listener is left out, and the note begins with
 //! `SECURITY:`.

@@ -11,25 +11,38 @@ pub(super) fn translated(text: &str, ignores_case: bool) -> Result<String, Strin
     if text.len() > REGEX_MAX {
         return Err("it is longer than 1 KiB".to_owned());
     }
-    let plain = expand_negation(text);
-    let text = plain.as_deref().unwrap_or(text);
+    let (text, end) = expand_negation(text).unwrap_or((text, String::new()));
     let mut regex = String::with_capacity(text.len() + 4);
     if ignores_case && text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
         regex.push_str("(?i)");
     }
-    let mut reader = Reader { rest: text, regex, in_class: false, at_class_start: false };
+    let mut reader =
+        Reader { rest: text, regex, class_at: None, in_class: false, at_class_start: false };
     while !reader.rest.is_empty() {
         reader.step()?;
     }
+    if reader.in_class {
+        return Err("a class of characters is not closed".to_owned());
+    }
+    reader.regex.push_str(&end);
     match reader.regex.len() > REGEX_MAX {
         true => Err("it is longer than 1 KiB".to_owned()),
         false => Ok(reader.regex),
     }
 }
 
+const ESCAPED: &str = "it has characters that are escaped in the paths that Ringway sees";
+
+/// Whether a character stands for itself in the normal form of a path.
+fn is_plain(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(character)
+}
+
 struct Reader<'t> {
     rest: &'t str,
     regex: String,
+    /// Where a class of all other characters began.
+    class_at: Option<usize>,
     in_class: bool,
     /// Behind `[` or `[^`, where `]` stands for itself.
     at_class_start: bool,
@@ -41,20 +54,17 @@ impl Reader<'_> {
         let mut characters = self.rest.chars();
         let Some(first) = characters.next() else { return Ok(()) };
         let after = characters.as_str();
-        if !first.is_ascii()
-            || matches!(first, ' ' | '"' | '%' | '<' | '>' | '`') && !self.in_group_name()
-        {
-            return Err("it has characters that are escaped in the paths that Ringway sees".into());
-        }
         if self.in_class {
             return self.class(first, after);
         }
-        if !self.in_class && ATOMIC.iter().any(|start| self.rest.starts_with(start)) {
+        if ATOMIC.iter().any(|start| self.rest.starts_with(start)) {
             return Err("it has look-around, which Ringway's expressions have not".to_owned());
         }
         match first {
             '\\' => return self.escape(after),
+            '.' => return self.other(".", after),
             '[' => {
+                self.class_at = after.starts_with('^').then_some(self.regex.len());
                 self.regex.push('[');
                 self.rest = after.strip_prefix('^').unwrap_or(after);
                 if self.rest.len() < after.len() {
@@ -66,12 +76,44 @@ impl Reader<'_> {
             '*' | '+' | '?' | '}' if after.starts_with('+') => {
                 return Err("it has a possessive repetition".to_owned());
             }
-            '{' if !is_repetition(after) => self.regex.push_str("\\{"),
-            '}' if !self.closes_repetition() => self.regex.push_str("\\}"),
-            c => self.regex.push(c),
+            '{' if !is_repetition(after) => return self.escaped('{', after),
+            '}' if !self.closes_repetition() => return self.escaped('}', after),
+            '<' | '>' if self.in_group_name() => self.regex.push(first),
+            '(' | ')' | '|' | '*' | '+' | '?' | '^' | '$' | '{' | '}' => self.regex.push(first),
+            c if is_plain(c) => self.regex.push(c),
+            c => return self.escaped(c, after),
         }
         self.rest = after;
         Ok(())
+    }
+
+    /// A character that stands for itself, and that is escaped in the paths that Ringway sees.
+    fn escaped(&mut self, character: char, after: &str) -> Result<(), String> {
+        // The paths of HAProxy are compared as they were sent: there, this begins an escape.
+        if !character.is_ascii() || character == '%' || character.is_ascii_control() {
+            return Err(ESCAPED.to_owned());
+        }
+        let code = u32::from(character);
+        match after.starts_with(['*', '+', '?', '{']) {
+            true => self.regex.push_str(&format!("(?:%{code:02X})")),
+            false => self.regex.push_str(&format!("%{code:02X}")),
+        }
+        self.skip_to(after.len())
+    }
+
+    /// What stands for any character but some is for one that is escaped, too: for all three signs
+    /// of it. Where as many as there are may follow, or where anything may, nothing changes.
+    fn other(&mut self, class: &str, after: &str) -> Result<(), String> {
+        let has_escapes = class == "." || !class.bytes().any(|byte| byte.is_ascii_alphanumeric());
+        let class = match has_escapes && after.starts_with(['*', '+']) || after.is_empty() {
+            true => class.to_owned(),
+            false => match class.strip_suffix(']') {
+                Some(inner) => format!("(?:%[0-9A-F]{{2}}|{inner}%])"),
+                None => "(?:%[0-9A-F]{2}|.)".to_owned(),
+            },
+        };
+        self.regex.push_str(&class);
+        self.skip_to(after.len())
     }
 
     /// Whether `<` or `>` belongs to the name of a group, as in `(?<name>`.
@@ -101,8 +143,11 @@ impl Reader<'_> {
             ']' if !is_start => {
                 self.in_class = false;
                 self.regex.push(']');
+                if let Some(at) = self.class_at.take() {
+                    let class = self.regex.split_off(at);
+                    return self.other(&class, after);
+                }
             }
-            ']' => self.regex.push_str("\\]"),
             '[' if after.starts_with(':') => {
                 let Some(end) = after.find(":]") else {
                     return Err("a class of characters is not closed".to_owned());
@@ -112,43 +157,61 @@ impl Reader<'_> {
                 self.regex.push_str(name);
                 return self.skip_to(behind.len());
             }
-            '[' | '&' | '~' => {
+            '&' | '~' => {
                 self.regex.push('\\');
                 self.regex.push(first);
             }
             '-' if after.starts_with('-') => self.regex.push_str("\\-"),
-            c => self.regex.push(c),
+            '-' if !is_start && !after.starts_with(']') && self.is_wide(after) => {
+                return Err(ESCAPED.to_owned());
+            }
+            c if is_plain(c) => self.regex.push(c),
+            _ => return Err(ESCAPED.to_owned()),
         }
         self.skip_to(after.len())
     }
 
+    /// Whether a range, of which the dash was read, has characters that are escaped.
+    fn is_wide(&self, after: &str) -> bool {
+        let Some(first) = self.regex.chars().next_back() else { return true };
+        let last = after.chars().find(|character| *character != '\\');
+        let inner = last.map(|last| first..=last);
+        !inner.is_some_and(|mut inner| inner.all(is_plain))
+    }
+
     fn escape(&mut self, after: &str) -> Result<(), String> {
         self.at_class_start = false;
-        let Some(escaped) = after.chars().next() else {
+        let mut characters = after.chars();
+        let Some(escaped) = characters.next() else {
             return Err("it ends with a backslash".to_owned());
         };
+        let behind = characters.as_str();
         match escaped {
             '1'..='9' if !self.in_class => return Err("it refers back to a group".to_owned()),
-            'd' | 'D' | 'w' | 'W' | 'b' | 'B' | 'n' | 'r' | 't' => {
+            'd' | 'w' => {
                 self.regex.push('\\');
                 self.regex.push(escaped);
             }
+            'D' if !self.in_class => return self.other("[^0-9]", behind),
+            'W' if !self.in_class => return self.other("[^0-9A-Za-z_]", behind),
             'A' if !self.in_class => self.regex.push('^'),
             'z' | 'Z' if !self.in_class => self.regex.push('$'),
-            c if c.is_ascii_alphanumeric() || !c.is_ascii() || c == ' ' || c == '%' => {
+            c if c.is_ascii_alphanumeric() => {
                 return Err(format!("it has `\\{c}`, which means something else in Ringway"));
             }
-            // Rust refuses escapes of these.
-            c @ ('<' | '>' | '"' | '`') => {
-                return Err(format!("`{c}` is escaped in the paths that Ringway sees"));
-            }
             '/' => self.regex.push('/'),
+            c if !is_plain(c) => {
+                return match self.in_class {
+                    true => Err(ESCAPED.to_owned()),
+                    false => self.escaped(c, behind),
+                };
+            }
             c => {
                 self.regex.push('\\');
                 self.regex.push(c);
             }
         }
-        self.skip_to(after.len().saturating_sub(escaped.len_utf8()))
+        self.skip_to(behind.len())
     }
 
     /// Goes on with the last bytes of the text.
@@ -168,8 +231,9 @@ fn is_repetition(after: &str) -> bool {
 }
 
 /// Writes `PREFIX(?!WORD)` without look-around, where nothing but `.*` follows: `/\.(?!well-known)`
-/// is in many files. `None`: it is something else.
-fn expand_negation(text: &str) -> Option<String> {
+/// is in many files. Gives the text before it and what stands for the rest. `None`: it is something
+/// else.
+fn expand_negation(text: &str) -> Option<(&str, String)> {
     let (prefix, rest) = text.split_once("(?!")?;
     let (word, behind) = rest.split_once(')')?;
     let word = word.strip_suffix(".*").unwrap_or(word);
@@ -179,7 +243,6 @@ fn expand_negation(text: &str) -> Option<String> {
         return None;
     }
     // Another character than that of the word, or the end, at each place of it.
-    let mut expanded = prefix.to_owned();
     let mut known = String::new();
     let mut choices = Vec::new();
     for character in word.chars() {
@@ -187,8 +250,7 @@ fn expand_negation(text: &str) -> Option<String> {
         choices.push(format!("{known}(?:{class}|$)"));
         known.push(character);
     }
-    expanded.push_str(&format!("(?:{})", choices.join("|")));
-    Some(expanded)
+    Some((prefix, format!("(?:{})", choices.join("|"))))
 }
 
 /// A text as an expression that is only this text.
@@ -283,15 +345,28 @@ mod tests {
             (r"^\/a\/", Ok("^/a/")),
             (r"/\.(?!we).*", Ok(r"/\.(?:(?:[^w]|$)|w(?:[^e]|$))")),
             (r"^/(?<id>[0-9]{2,4})", Ok(r"^/(?<id>[0-9]{2,4})")),
-            (r"[]a]", Ok(r"[\]a]")),
-            (r"[a[&b]", Ok(r"[a\[\&b]")),
+            (r"[a~&b]", Ok(r"[a\~\&b]")),
             (r"[[:alpha:]]+", Ok(r"[[:alpha:]]+")),
-            (r"a{b", Ok(r"a\{b")),
+            // What is escaped in paths is escaped here, too.
+            (r"^/w/\{{2}\^ \\\[<", Ok(r"^/w/(?:%7B){2}%5E%20%5C%5B%3C")),
+            (r"a{b", Ok(r"a%7Bb")),
+            (r"^/[^/]+/a.b$", Ok(r"^/[^/]+/a(?:%[0-9A-F]{2}|.)b$")),
+            (r"^/z[^a-z]$", Ok(r"^/z(?:%[0-9A-F]{2}|[^a-z%])$")),
+            (r"^/z[^a-z]+$", Ok(r"^/z(?:%[0-9A-F]{2}|[^a-z%])+$")),
+            (r"^/\D$", Ok(r"^/(?:%[0-9A-F]{2}|[^0-9%])$")),
+            (r"^/a.*$", Ok(r"^/a.*$")),
+            (r"[]a]", Err("escaped in the paths")),
+            (r"[a{]", Err("escaped in the paths")),
+            (r"[A-z]", Err("escaped in the paths")),
+            (r"[\w^]", Err("escaped in the paths")),
+            (r"[a", Err("not closed")),
+            (r"\bx", Err("means something else")),
+            (r"^/é", Err("escaped in the paths")),
+            (r"a%20", Err("escaped in the paths")),
             (r"(?=x)", Err("look-around")),
             (r"^/(?!api/)x", Err("look-around")),
             (r"(a)\1", Err("refers back")),
             (r"a++", Err("possessive")),
-            (r"a b", Err("escaped in the paths")),
             (r"\s", Err("means something else")),
             (r"a\", Err("backslash")),
         ];

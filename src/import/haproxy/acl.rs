@@ -47,6 +47,8 @@ pub(super) struct Case {
     pub(super) rate: Option<u64>,
     /// There is more to it, which is not understood: the case is for fewer requests than it says.
     pub(super) is_open: bool,
+    /// It is for more requests than it says.
+    pub(super) is_narrow: bool,
 }
 
 impl Case {
@@ -58,6 +60,16 @@ impl Case {
             && self.user.is_none()
             && self.rate.is_none()
             && !self.is_open
+            && !self.is_narrow
+    }
+
+    /// The region that has all of its requests, within another one.
+    pub(super) fn wide(&self, base: &Region) -> Region {
+        let mut region = self.region.clone();
+        if self.is_narrow {
+            region.headers.clone_from(&base.headers);
+        }
+        region
     }
 }
 
@@ -210,7 +222,11 @@ fn with(case: &Case, term: &Term, tls: bool) -> Vec<Case> {
             .collect(),
         Term::Headers(headers) => headers
             .iter()
-            .filter_map(|one| region(Region { headers: vec![one.clone()], ..Region::default() }))
+            .filter_map(|one| {
+                let case = region(Region { headers: vec![one.clone()], ..Region::default() })?;
+                // HAProxy compares each part between commas, and Ringway whole values.
+                Some(Case { is_narrow: case.is_narrow || one.1 != "*", ..case })
+            })
             .collect(),
         Term::Sources(sources) => {
             let mut case = case.clone();

@@ -132,6 +132,13 @@ pub(super) fn edit(
         // Ringway sends these of its own accord.
         "set-header" | "add-header" if is_own => {}
         "set-header" | "add-header" => match template(value.trim(), ports) {
+            Ok(value) if value.starts_with("file:") => {
+                if is_request && !is_host {
+                    edits.remove(name);
+                }
+                let why = "a value that begins with `file:` names a file in Ringway; left out";
+                import.security(line, 3, why);
+            }
             Ok(value) if !value.is_empty() => match action {
                 "set-header" => edits.set(name, value),
                 _ => edits.add(name, value),

@@ -100,18 +100,43 @@ fn choices(
     let acls = proxy.acls();
     for line in proxy.own("use_backend").to_vec() {
         let (_, words) = condition(line.from(2));
-        let Some(backend) = import.backends.get(line.word(1)).copied() else {
-            import.note(line, 2, "there is no such backend, or it depends on the request");
-            continue;
+        let known = import.backends.get(line.word(1)).copied();
+        let guards = match known {
+            Some(backend) => guards(import, backend),
+            None => any_guards(import),
         };
         let mut regions: Vec<Region> = Vec::new();
+        let mut is_final = false;
         for case in rules::within(acls.cases(words, state.tls), &state.base) {
-            add(import, line, case, &mut regions);
+            let is_known = known.is_some() && (case.is_plain() || case.is_narrow && !guards);
+            if is_known {
+                add(case, &mut regions);
+            } else if guards {
+                let why = "who goes to this backend cannot be told, and it refuses requests; what \
+                           it could be for answers 403";
+                import.notes.security(&line.at, &line.shown(8), why);
+                let region = case.wide(&state.base);
+                listener.routes.push(closed(&region));
+                is_final |= region == state.base;
+            } else {
+                let why = match known {
+                    Some(_) => {
+                        "this condition cannot be translated: its requests go by the rules behind \
+                         it"
+                    }
+                    None => "there is no such backend, or it depends on the request",
+                };
+                import.notes.add(&line.at, &line.shown(8), why);
+            }
         }
         if !import.work.take(regions.len()) {
             listener.routes.push(Route::closed(Path::Any));
             return;
         }
+        if is_final {
+            return;
+        }
+        let Some(backend) = known else { continue };
         for region in regions {
             let routes = backend_routes(import, line, (backend, &region), state);
             listener.routes.extend(routes);
@@ -133,12 +158,27 @@ fn choices(
     }
 }
 
+/// Whether a backend keeps out some of the requests that come to it: other ones may not.
+pub(super) fn guards(import: &Import<'_>, backend: usize) -> bool {
+    const RULES: &[&str] = &["tcp-request", "redirect", "filter"];
+    const EDITS: &[&str] = &["set-", "add-", "del-", "replace-", "track-", "capture"];
+    let is_edit = |line: &&Line| EDITS.iter().any(|start| line.word(1).starts_with(start));
+    import.proxies.get(backend).is_none_or(|proxy| {
+        proxy.own("server").is_empty()
+            || !proxy.own("http-request").iter().all(is_edit)
+            || RULES.iter().any(|name| !proxy.own(name).is_empty())
+            || proxy.refuses_of_old().is_some()
+    })
+}
+
+/// The same of any backend, for those whose name depends on the request.
+fn any_guards(import: &mut Import<'_>) -> bool {
+    let count = import.proxies.len();
+    !import.work.take(count) || import.backends.values().any(|backend| guards(import, *backend))
+}
+
 /// Adds the region of a case; those that differ by their hosts alone become one.
-fn add(import: &mut Import<'_>, line: &Line, case: Case, regions: &mut Vec<Region>) {
-    if !case.is_plain() {
-        let why = "this condition cannot be translated: its requests go by the rules behind it";
-        return import.notes.add(&line.at, &line.shown(8), why);
-    }
+fn add(case: Case, regions: &mut Vec<Region>) {
     let is_like = |last: &&mut Region| {
         !last.hosts.is_empty()
             && !case.region.hosts.is_empty()

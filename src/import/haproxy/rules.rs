@@ -1,5 +1,6 @@
 //! What the rules of a frontend of HTTP and its backends come to: routes, restrictions, edits.
 
+use super::super::convert;
 use super::super::document::{Edits, Path, Route, Value};
 use super::super::notes::Place;
 use super::Import;
@@ -160,7 +161,7 @@ fn rule(import: &mut Import<'_>, proxy: &Proxy<'_>, line: &Line, state: &mut Sta
         }
         "return" => {
             for case in cases {
-                give(import, line, (words, case, base), state);
+                give(import, proxy, line, (words, case, base), state);
             }
         }
         "set-header" | "add-header" | "del-header" | "replace-header" => {
@@ -171,9 +172,13 @@ fn rule(import: &mut Import<'_>, proxy: &Proxy<'_>, line: &Line, state: &mut Sta
         _ if ABSENT.contains(&action) => import.note(line, 2, "is not there, and was left out"),
         "use-service" => {
             import.note(line, 3, "there are no services of HAProxy; it answers 501");
-            let answers = cases.iter().filter(|case| case.is_plain());
-            let text = super::super::convert::reason(501);
-            state.routes.extend(answers.map(|case| respond(&case.region, 501, text)));
+            let text = convert::reason(501);
+            for case in cases {
+                match case.is_plain() {
+                    true => state.routes.push(respond(&case.region, 501, text)),
+                    false => lost(import, line, (&case, base), state),
+                }
+            }
         }
         _ if action.starts_with("lua.") => {
             for case in cases {
@@ -184,7 +189,8 @@ fn rule(import: &mut Import<'_>, proxy: &Proxy<'_>, line: &Line, state: &mut Sta
     }
 }
 
-/// A rule that changes a field of requests.
+/// A rule that changes a field of requests. Where it is for some requests alone, the field is
+/// removed from all: what the client sends in its place may be believed.
 fn edit(import: &mut Import<'_>, line: &Line, cases: &[Case], state: &mut State) {
     if cases.is_empty() {
         return;
@@ -195,14 +201,15 @@ fn edit(import: &mut Import<'_>, line: &Line, cases: &[Case], state: &mut State)
         state.request = own;
         return;
     }
-    let name = line.word(2).to_ascii_lowercase();
-    // What the client sends in its place may be believed.
-    if line.word(1) == "del-header" || name.starts_with("x-") {
-        let why = "an edit has no condition; it was left out, and what the client sends passes";
-        import.security(line, 3, why);
-    } else {
-        import.note(line, 3, "an edit has no condition; it was left out");
+    let name = line.word(2);
+    let is_own = convert::is_field(name) && !convert::is_framing(name);
+    if line.word(1) == "add-header" || !is_own || name.eq_ignore_ascii_case("host") {
+        return import.note(line, 3, "an edit has no condition; it was left out");
     }
+    state.request.remove(name);
+    let why = "an edit has no condition; the field is removed from all requests, so that no client \
+               can set it";
+    import.security(line, 3, why);
 }
 
 /// A rule that changes the path.
@@ -248,17 +255,18 @@ fn deny(
 ) {
     let is_all = case.region == *base;
     let is_known = !case.is_open
+        && !case.is_narrow
         && case.user.is_none()
         && case.names.is_empty()
         && case.other_hosts.is_empty();
     if let Some(hosts) = other_hosts(&case, base) {
-        let route = respond(base, status, super::super::convert::reason(status));
+        let route = respond(base, status, convert::reason(status));
         return leave(state, hosts, vec![route]);
     }
     match (case.sources.as_slice(), case.rate) {
         _ if !is_known => lost(import, line, (&case, base), state),
         ([], None) => {
-            let text = super::super::convert::reason(status);
+            let text = convert::reason(status);
             state.routes.push(respond(&case.region, status, text));
             state.is_final |= is_all;
         }
@@ -297,11 +305,12 @@ fn leave(state: &mut State, hosts: Vec<String>, routes: Vec<Route>) {
 
 /// A rule that refuses requests and is not understood closes all that it could be for.
 fn lost(import: &mut Import<'_>, line: &Line, (case, base): (&Case, &Region), state: &mut State) {
-    let is_all = case.region == *base;
+    let region = case.wide(base);
+    let is_all = region == *base;
     let what = if is_all { "everything behind it" } else { "what it could be for" };
     let why = format!("this condition cannot be translated; {what} answers 403");
     import.notes.security(&line.at, &line.shown(8), why);
-    state.routes.push(closed(&case.region));
+    state.routes.push(closed(&region));
     state.is_final |= is_all;
 }
 
@@ -313,7 +322,7 @@ fn period(proxy: &Proxy<'_>) -> Option<u64> {
         let at = word.find("http_req_rate(")?;
         word.get(at..)?.strip_prefix("http_req_rate(")?.split(')').next()
     });
-    let time = stored.and_then(super::super::convert::haproxy_time);
+    let time = stored.and_then(convert::haproxy_time);
     time.filter(|time| is_address && *time > 0)
 }
 
@@ -354,7 +363,7 @@ fn users(import: &mut Import<'_>, name: &str) -> Option<Vec<(String, Value)>> {
         let is_known =
             ["$5$", "$6$", "$2y$", "$2b$", "$2a$"].iter().any(|kind| hash.starts_with(kind));
         let is_new = users.iter().all(|(own, _)| own != line.word(1));
-        if is_known && is_new && super::super::convert::is_field(line.word(1)) {
+        if is_known && is_new && convert::is_field(line.word(1)) {
             users.push((line.word(1).to_owned(), hash.into()));
         } else {
             let why = "passwords are hashes of bcrypt, SHA-256-crypt or SHA-512-crypt; this user \
@@ -365,16 +374,6 @@ fn users(import: &mut Import<'_>, name: &str) -> Option<Vec<(String, Value)>> {
     (!users.is_empty()).then_some(users)
 }
 
-/// Whether a case of a rule that refuses nobody can be a route; if not, it is noted.
-fn is_route(import: &mut Import<'_>, line: &Line, case: &Case) -> bool {
-    if case.is_plain() {
-        return true;
-    }
-    let why = "this condition cannot be translated, and the rule was left out";
-    import.notes.add(&line.at, &line.shown(8), why);
-    false
-}
-
 fn redirect(
     import: &mut Import<'_>,
     line: &Line,
@@ -382,14 +381,15 @@ fn redirect(
     state: &mut State,
 ) {
     let others = other_hosts(&case, base);
-    if others.is_none() && !is_route(import, line, &case) {
-        return;
+    // What it keeps from the servers must not go there.
+    if others.is_none() && !case.is_plain() {
+        return lost(import, line, (&case, base), state);
     }
     let after = |name: &str| {
         let at = words.iter().position(|word| word == name);
         at.and_then(|at| words.get(at + 1)).map(String::as_str)
     };
-    let code = after("code").and_then(super::super::convert::digits);
+    let code = after("code").and_then(convert::digits);
     let code = code.filter(|code| matches!(code, 301 | 302 | 303 | 307 | 308)).unwrap_or(302);
     let target = match (after("scheme"), after("location"), after("prefix")) {
         (Some("https"), _, _) => Ok("https://$host$target".to_owned()),
@@ -404,24 +404,27 @@ fn redirect(
         (_, _, _) => Err("its target".to_owned()),
     };
     let starts = ["/", "http://", "https://", "$path"];
-    let target = match target {
+    let route = match target {
         Ok(target)
             if starts.iter().any(|start| target.starts_with(start)) && !target.contains(' ') =>
         {
-            target
+            let mut route = case.region.route(true);
+            route.table.set("redirect", target);
+            if code != 302 {
+                route.table.set("status", code);
+            }
+            route
         }
         Ok(target) => {
-            return import.note(line, 3, format!("`{}` is no URL", super::shown(&target)));
+            let why = format!("`{}` is no URL; it answers 404", super::shown(&target));
+            import.note(line, 3, why);
+            respond(&case.region, 404, convert::reason(404))
         }
         Err(sample) => {
-            return import.note(line, 3, format!("{sample} is not known in Ringway; left out"));
+            import.note(line, 3, format!("{sample} is not known in Ringway; it answers 404"));
+            respond(&case.region, 404, convert::reason(404))
         }
     };
-    let mut route = case.region.route(false);
-    route.table.set("redirect", target);
-    if code != 302 {
-        route.table.set("status", code);
-    }
     let made = push(import, line, (route, &case.region), state);
     if let Some(hosts) = others {
         return leave(state, hosts, made);
@@ -430,21 +433,27 @@ fn redirect(
     state.routes.extend(made);
 }
 
+/// A rule that answers with a text, or that refuses.
 fn give(
     import: &mut Import<'_>,
+    proxy: &Proxy<'_>,
     line: &Line,
     (words, case, base): (&[String], Case, &Region),
     state: &mut State,
 ) {
-    if !is_route(import, line, &case) {
-        return;
-    }
     let after = |name: &str| {
         let at = words.iter().position(|word| word == name);
         at.and_then(|at| words.get(at + 1)).map(String::as_str)
     };
     let status = after("status").and_then(|word| word.parse().ok());
     let status: u16 = status.filter(|status| (200..=599).contains(status)).unwrap_or(200);
+    if !case.is_plain() {
+        return match status {
+            400.. => deny(import, proxy, line, (case, status, base), state),
+            // What it keeps from the servers must not go there.
+            _ => lost(import, line, (&case, base), state),
+        };
+    }
     let text = after("string").or_else(|| after("lf-string")).unwrap_or_default();
     if after("file").is_some() || after("lf-file").is_some() || text.contains("%[") {
         import.note(line, 2, "the text of an answer stands in `respond`; it was left empty");

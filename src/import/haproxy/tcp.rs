@@ -8,6 +8,8 @@ use super::Import;
 use super::acl::{Case, condition};
 use super::backend::upstream;
 use super::bind::Bind;
+use super::frontend::guards;
+use super::parse::Line;
 use super::proxy::Proxy;
 
 /// Makes a listener of a bind.
@@ -49,9 +51,14 @@ pub(super) fn listener(
         })
     };
     if is_sni {
-        names(import, proxy, &mut listener);
+        if names(import, proxy, &mut listener) {
+            return;
+        }
     } else {
         for line in proxy.own("use_backend").to_vec() {
+            if is_lost(import, line) {
+                return;
+            }
             import.note(line, 2, "a TCP listener has one upstream, that of `default_backend`");
         }
     }
@@ -108,8 +115,20 @@ fn is_guarded(import: &mut Import<'_>, proxy: &Proxy<'_>) -> bool {
     is_guarded
 }
 
-/// `use_backend` by the name that a client asks for.
-fn names(import: &mut Import<'_>, proxy: &Proxy<'_>, listener: &mut Listener) {
+/// Whether what a line leads to refuses connections, which must not go elsewhere.
+fn is_lost(import: &mut Import<'_>, line: &Line) -> bool {
+    let backend = import.backends.get(line.word(1)).copied();
+    let refuses = backend.is_some_and(|backend| guards(import, backend));
+    if refuses {
+        let why = "this backend refuses connections, and who goes to it cannot be told; the \
+                   listener was left out";
+        import.security(line, 2, why);
+    }
+    refuses
+}
+
+/// `use_backend` by the name that a client asks for. `true`: the listener is left out.
+fn names(import: &mut Import<'_>, proxy: &Proxy<'_>, listener: &mut Listener) -> bool {
     let acls = proxy.acls();
     let mut names: Vec<(String, Value)> = Vec::new();
     let mut known = HashSet::new();
@@ -123,12 +142,18 @@ fn names(import: &mut Import<'_>, proxy: &Proxy<'_>, listener: &mut Listener) {
                 && case.names.iter().all(|name| convert::is_tls_name(name))
         };
         if cases.is_empty() || !cases.iter().all(only_names) {
+            if !cases.is_empty() && is_lost(import, line) {
+                return true;
+            }
             import.note(line, 2, "only the name that clients ask for leads to an upstream");
             continue;
         }
         let backend = import.backends.get(line.word(1)).copied();
         let index = backend.and_then(|backend| open_upstream(import, backend, "sni"));
         let Some(own) = index.and_then(|index| name_of(import, index)) else {
+            if is_lost(import, line) {
+                return true;
+            }
             import.note(line, 2, "there is no such backend with a server");
             continue;
         };
@@ -146,4 +171,5 @@ fn names(import: &mut Import<'_>, proxy: &Proxy<'_>, listener: &mut Listener) {
     if !names.is_empty() {
         listener.table.set("names", Value::Pairs(names));
     }
+    false
 }

@@ -8,7 +8,9 @@ fn translated(frontend: &str, backend: &str) -> (String, String) {
     let text = format!(
         "defaults\n  mode http\nuserlist staff\n  user a password $5$x$y\n\
          frontend f\n  bind :80\n  {}\n  default_backend b\n\
-         backend b\n  {}\n  server s 10.0.0.1:80\nbackend c\n  server s 10.0.0.2:80\n",
+         backend b\n  {}\n  server s 10.0.0.1:80\nbackend c\n  server s 10.0.0.2:80\n\
+         backend none\nbackend refuses\n  http-request deny if {{ path_beg /x }}\n  \
+         server s a:80\n",
         lines(frontend),
         lines(backend)
     );
@@ -102,6 +104,22 @@ fn access_rules_that_are_lost_close_their_routes() {
         ("http-request deny if { src 10.0.0.1 } { src 10.0.0.2 }", ""),
         ("reqdeny ^x", ""),
         ("http-request lua.check", ""),
+        // Refusals by other words.
+        ("http-request return status 403 if { src -f /etc/list }", ""),
+        ("http-request return status 401 if { query -m found }", ""),
+        ("http-request return status 200 if { query -m found }", ""),
+        ("http-request redirect location /login unless { req.cook(auth) -m found }", ""),
+        ("redirect location /login unless { req.cook(auth) -m found }", ""),
+        ("http-request use-service lua.x if { query -m found }", ""),
+        ("use_backend none if { src -f /etc/list }", ""),
+        ("use_backend refuses if { src -f /etc/list }", ""),
+        ("use_backend refuses if { src 10.0.0.1 }", ""),
+        ("use_backend refuses if { hdr(x-a) v }", ""),
+        ("use_backend %[req.hdr(x)]", ""),
+        // Parts between commas are not compared.
+        ("http-request deny if { hdr(x-a) v }", ""),
+        ("http-request auth if { hdr(x-a) v }", ""),
+        ("http-request deny if { path_reg ^/\\w[{] }", ""),
         ("", "http-request deny if { sc_http_req_rate(0) gt 5 }"),
         ("", "http-request auth unless { http_auth(nobody) }"),
         ("", "tcp-request content reject if { src 10.0.0.1 }"),
@@ -112,6 +130,31 @@ fn access_rules_that_are_lost_close_their_routes() {
         assert!(toml.contains("status = 403"), "{frontend}|{backend}\n{toml}");
         assert!(!toml.contains("proxy ="), "{frontend}|{backend}\n{toml}");
     }
+}
+
+#[test]
+fn access_rules_of_some_requests_guard_these() {
+    let part = "http-request return status 403 if { path_beg /a } !{ src 10.0.0.1 }";
+    let (toml, notes) = translated(part, "");
+    assert!(toml.contains("path_regex = \"^/a\"\nproxy = \"b\"\nallow = [\"10.0.0.1\"]"), "{toml}");
+    assert!(!notes.contains("SECURITY"), "{notes}");
+    let part =
+        "http-request redirect location https://a.example/ if { path_beg /b } !{ src 10.0.0.1 }";
+    let (toml, notes) = translated(part, "");
+    assert!(toml.contains("path_regex = \"^/b\"\nrespond = \"Forbidden\\n\""), "{toml}");
+    assert!(notes.contains("SECURITY"), "{notes}");
+    // A field that is set for some clients is one that no client may send.
+    for edit in ["set-header User-Role x", "del-header User-Role", "set-header user-role file:x"] {
+        let (toml, notes) = translated(&format!("http-request {edit} if {{ src 10.0.0.1 }}"), "");
+        assert!(toml.contains("remove = [\"user-role\"]"), "{edit}\n{toml}");
+        assert!(notes.contains("SECURITY"), "{edit}\n{notes}");
+    }
+    let (toml, notes) = translated("http-request set-header User-Role file:x", "");
+    assert!(toml.contains("remove = [\"user-role\"]") && notes.contains("SECURITY"), "{toml}");
+}
+
+#[test]
+fn access_rules_of_others_are_kept() {
     // Rules of defaults are rules of all.
     let text = "defaults\nmode http\nhttp-request deny if { path /x }\nfrontend f\nbind :80\n\
                 default_backend b\nbackend b\nserver s a:80\n";
@@ -123,4 +166,14 @@ fn access_rules_that_are_lost_close_their_routes() {
     let imported = haproxy("t", text).expect("a text");
     assert!(!imported.toml.contains("[[listener]]"), "{}", imported.toml);
     assert!(imported.notes.iter().any(super::super::Note::is_security));
+    // So is one that leads some clients to a backend that refuses them.
+    for asked in ["{ src 10.0.0.1 }", "{ req.ssl_sni a.example }"] {
+        let text = format!(
+            "frontend f\nbind :1\ntcp-request inspect-delay 5s\nuse_backend none if {asked}\n\
+             default_backend b\nbackend b\nserver s a:1\nbackend none\n"
+        );
+        let imported = haproxy("t", &text).expect("a text");
+        assert!(!imported.toml.contains("[[listener]]"), "{}", imported.toml);
+        assert!(imported.notes.iter().any(super::super::Note::is_security));
+    }
 }

@@ -92,6 +92,65 @@ pub(super) enum Guard {
 
 /// Writes the access rules of a scope into a route.
 pub(super) fn guard(import: &mut Import<'_>, scope: &Scope<'_>, route: &mut Route) -> Guard {
+    let found = restrict(import, scope, route);
+    if found == Guard::Kept {
+        rate(import, scope, route);
+    }
+    found
+}
+
+/// Guards the routes of a named location by the rules of the location before it, too: nginx asks
+/// both. What cannot have both answers 403.
+pub(super) fn guard_again(
+    import: &mut Import<'_>,
+    scope: &Scope<'_>,
+    directive: &Directive,
+    routes: &mut [Route],
+) {
+    let mut outer = Route::default();
+    let guard = restrict(import, scope, &mut outer);
+    let auth = outer.table.find_table("auth").cloned();
+    for route in routes.iter_mut().filter(|route| !route.refuses()) {
+        let own = route.table.find_table("auth").cloned();
+        let is_clear =
+            (outer.allow.is_empty() || route.allow.is_empty() || outer.allow == route.allow)
+                && (auth.is_none() || own.is_none() || auth == own);
+        match guard {
+            Guard::Closed => {
+                *route = Route::respond(route.path.clone(), 403, convert::reason(403));
+            }
+            Guard::Lost => *route = Route::closed(route.path.clone()),
+            Guard::Kept if !is_clear => {
+                let why = "two locations have rules for these requests, and a route has one; it \
+                           answers 403";
+                import.security(directive, why);
+                *route = Route::closed(route.path.clone());
+            }
+            Guard::Kept => {
+                if route.allow.is_empty() {
+                    route.allow.clone_from(&outer.allow);
+                }
+                for network in &outer.deny {
+                    if !route.deny.contains(network) {
+                        route.deny.push(network.clone());
+                    }
+                }
+                if let (None, Some(auth)) = (own, &auth) {
+                    route.table.tables.push(("auth", auth.clone()));
+                }
+                if route.table.find_table("rate_limit").is_none() {
+                    rate(import, scope, route);
+                } else if scope.own("limit_req").last().is_some() {
+                    let why = "a route has one rate, that of the named location; left out";
+                    import.security(directive, why);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the rules of addresses and passwords into a route.
+fn restrict(import: &mut Import<'_>, scope: &Scope<'_>, route: &mut Route) -> Guard {
     let rules = scope.all_of_two("allow", "deny");
     let realm = scope.last("auth_basic").filter(|one| one.arg(0) != "off");
     if let (Some(satisfy), Some(_), false) = (scope.last("satisfy"), realm, rules.is_empty())
@@ -137,14 +196,16 @@ pub(super) fn guard(import: &mut Import<'_>, scope: &Scope<'_>, route: &mut Rout
             import.note(file, why);
         }
     }
-    rate(import, scope, route);
     Guard::Kept
 }
 
-/// Whether a block has rules of its own.
-pub(super) fn has_own_rules(scope: &Scope<'_>) -> bool {
-    const RULES: &[&str] = &["allow", "deny", "auth_basic", "limit_req", "satisfy", "limit_except"];
-    RULES.iter().any(|name| !scope.own(name).is_empty())
+/// Whether a block has rules, of its own or of a block around it. Rates and methods are rules of
+/// the block that has them.
+pub(super) fn has_rules(scope: &Scope<'_>) -> bool {
+    const OWN: &[&str] = &["limit_req", "satisfy", "limit_except", "auth_basic"];
+    OWN.iter().any(|name| !scope.own(name).is_empty())
+        || !scope.all_of_two("allow", "deny").is_empty()
+        || scope.last("auth_basic").is_some_and(|one| one.arg(0) != "off")
 }
 
 /// `limit_req`: the first one of a route.

@@ -65,7 +65,8 @@ pub(super) fn redirect(
         Ok(location) if is_location(&location) => location,
         Ok(_) => {
             let why = format!(
-                "`{}` is no URL that a redirect can have; the route answers 404",
+                "`{}` is no URL that a redirect can have (no `$1` may be a part of its host: write \
+                 `/` before it); the route answers 404",
                 shown(target)
             );
             import.note(directive, why);

@@ -76,7 +76,7 @@ fn compared(variable: &str, operator: &str, value: &str) -> Option<Condition> {
             "" => Some(Condition::Tls(!is)),
             _ => None,
         },
-        "host" | "http_host" | "server_name" => {
+        "host" | "http_host" => {
             let names = if is_regex { alternatives(value)? } else { vec![value.to_owned()] };
             let names: Vec<_> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
             let all_hosts = names.iter().all(|name| convert::is_host(name) && !name.contains('*'));
@@ -91,8 +91,10 @@ fn compared(variable: &str, operator: &str, value: &str) -> Option<Condition> {
         }
         "uri" | "request_uri" | "document_uri" if is && is_regex => {
             let regex = regex::translated(value, operator == "~*").ok()?;
-            Some(Condition::Path { regex })
+            (variable != "request_uri" || is_beginning(&regex)).then_some(Condition::Path { regex })
         }
+        // A query would be a part of this value, and so would be escapes.
+        "request_uri" if value.contains(['?', '%']) => None,
         "uri" | "request_uri" | "document_uri" if is => {
             convert::path(value).ok().map(|path| Condition::Exact { path })
         }
@@ -104,6 +106,15 @@ fn compared(variable: &str, operator: &str, value: &str) -> Option<Condition> {
                 .then(|| Condition::Header { name, value: value.to_owned() })
         }
     }
+}
+
+/// Whether an expression asks for the beginning of a path alone: it means the same of a path with
+/// its query.
+fn is_beginning(regex: &str) -> bool {
+    let bare = regex.strip_prefix("(?i)").unwrap_or(regex);
+    let text = bare.strip_suffix("(.*)").or_else(|| bare.strip_suffix(".*")).unwrap_or(bare);
+    let start = regex::leading_text(text);
+    start.starts_with('/') && format!("^{}", regex::literal(&start)) == text
 }
 
 /// The texts that an expression such as `^(GET|HEAD)$` stands for.
@@ -133,6 +144,21 @@ pub(super) fn refuses(directive: &Directive) -> bool {
     })
 }
 
+/// Whether the block of an `if` keeps requests from what stands behind it.
+pub(super) fn answers(directive: &Directive) -> bool {
+    // What is no file goes to another location: nobody is refused.
+    let is_of_files = directive.args.first().is_some_and(|word| {
+        let test = word.trim_start_matches(['(', '!']);
+        matches!(test, "-f" | "-d" | "-e" | "-x")
+    });
+    let keeps = |inner: &Directive| match inner.name.as_str() {
+        "return" => true,
+        "rewrite" => !is_of_files || super::rewrite::redirect_status(inner).is_some(),
+        _ => false,
+    };
+    refuses(directive) || directive.inner().iter().any(keeps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::parse::parse;
@@ -158,6 +184,13 @@ mod tests {
             ("($http_x_a = b)", header),
             ("($http_user_agent ~* bot)", Condition::Unknown),
             ("($request_uri ~* ^/a)", Condition::Path { regex: "(?i)^/a".to_owned() }),
+            ("($request_uri ~ ^/a/(.*))", Condition::Path { regex: "^/a/(.*)".to_owned() }),
+            ("($uri ~ x$)", Condition::Path { regex: "x$".to_owned() }),
+            ("($request_uri ~ \"x|\\?cmd=\")", Condition::Unknown),
+            ("($request_uri ~ ^/x$)", Condition::Unknown),
+            ("($request_uri ~ ^/[^/]+/x)", Condition::Unknown),
+            ("($request_uri = /n/x?y)", Condition::Unknown),
+            ("($server_name = a.example)", Condition::Unknown),
             ("(-f $request_filename)", Condition::Unknown),
             ("($bad)", Condition::Unknown),
             ("", Condition::Unknown),

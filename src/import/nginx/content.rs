@@ -4,13 +4,13 @@ use super::super::convert::{self, shown};
 use super::super::document::{Path, Route, Value};
 use super::super::regex;
 use super::Import;
-use super::dress;
-use super::location::Match;
+use super::location::{self, Match};
 use super::parse::Directive;
 use super::rewrite::PathRewrite;
 use super::scope::Scope;
 use super::template::{Part, View, parts};
 use super::upstream::{Origin, settle, upstream};
+use super::{access, dress};
 
 /// Directives that answer by something that Ringway has not.
 const ELSEWHERE: &[&str] = &[
@@ -370,7 +370,7 @@ fn files<'d>(
         route.table.set("default_type", kind);
     }
     if let Some(tried) = scope.own("try_files").last().copied()
-        && let Some(routes) = tries(import, view, asked, (tried, &mut route), rewrites)
+        && let Some(routes) = tries(import, view, (scope, asked), (tried, &mut route), rewrites)
     {
         return routes;
     }
@@ -397,14 +397,16 @@ fn index(import: &mut Import<'_>, scope: &Scope<'_>, route: &mut Route) {
 fn tries<'d>(
     import: &mut Import<'d>,
     view: &View,
-    asked: &Match,
+    (scope, asked): (&Scope<'d>, &Match),
     (directive, route): (&Directive, &mut Route),
     rewrites: &[PathRewrite],
 ) -> Option<Vec<Route>> {
     let mut list: Vec<Value> = Vec::new();
     for word in &directive.args {
         if word.starts_with('@') {
-            return named(import, view, asked, (directive, word, &route.path), rewrites);
+            let mut routes = named(import, view, asked, (directive, word, &route.path), rewrites)?;
+            access::guard_again(import, scope, directive, &mut routes);
+            return Some(routes);
         }
         let bare = word.split('?').next().unwrap_or_default();
         let status = word.strip_prefix('=').and_then(convert::digits);
@@ -445,7 +447,7 @@ fn named<'d>(
     (directive, word, path): (&Directive, &str, &Path),
     rewrites: &[PathRewrite],
 ) -> Option<Vec<Route>> {
-    let Some(scope) = import.named_locations.get(word).cloned() else {
+    let Some((at, scope)) = import.named_locations.get(word).cloned() else {
         import.note(directive, format!("there is no location `{}`", shown(word)));
         return None;
     };
@@ -460,7 +462,7 @@ fn named<'d>(
         shown(word)
     );
     import.note(directive, why);
-    Some(routes(import, view, &scope, asked, path.clone(), rewrites))
+    Some(location::answered(import, view, (at, &scope, asked), path, rewrites))
 }
 
 /// `error_page`: files for errors of files.

@@ -208,6 +208,12 @@ fn request_field(
             edits.set(field, "$source");
         }
         value => match template(value, view, 0) {
+            Ok(value) if value.starts_with("file:") => {
+                edits.remove(field);
+                let why = "a value that begins with `file:` names a file in Ringway; the field is \
+                           removed from requests, so that no client can set it";
+                import.security(directive, why);
+            }
             Ok(value) => edits.set(field, value),
             Err(variable) if field == "host" => {
                 import

@@ -1,6 +1,6 @@
 //! `http`: servers become listeners with routes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::convert::{self, digits, duration, nginx_time};
 use super::super::document::{Listener, Path, Route, Table};
@@ -12,7 +12,7 @@ use super::parse::Directive;
 use super::rewrite::rules;
 use super::scope::Scope;
 use super::secure::{self, Certificates};
-use super::site::{Site, order, with_hosts};
+use super::site::{Group, Site, order, with_hosts};
 use super::template::View;
 use super::{content, known, logs, words};
 
@@ -50,13 +50,19 @@ pub(super) fn translate<'d>(import: &mut Import<'d>, http: &'d [Directive]) {
     }
     let listens: Vec<_> = sites.iter().map(|site| site.listens.clone()).collect();
     let (addresses, dropped) = without_overlaps(addresses(&listens));
+    let mut refusing: HashMap<usize, bool> = HashMap::new();
     for address in dropped {
-        if let Some(site) = address.servers.first().and_then(|first| sites.get(*first)) {
+        let Some(first) = address.servers.first() else { continue };
+        if let Some(site) = sites.get(*first) {
             let why = format!(
                 "`{}` was left out: another server listens on all addresses of this port",
                 address.listen.address
             );
-            import.note(site.at, why);
+            let refuses = || location::refuses_within(&site.scope, site.at);
+            match *refusing.entry(*first).or_insert_with(refuses) {
+                true => import.security(site.at, format!("{why}, which gets its requests")),
+                false => import.note(site.at, why),
+            }
         }
     }
     for group in joined(addresses) {
@@ -121,9 +127,7 @@ fn listener<'d>(import: &mut Import<'d>, all: &[Site<'d>], group: &[Address]) {
         }
     }
     settings(import, &sites, &mut listener.table);
-    if let Some(log) = logs::table(import, &sites) {
-        listener.table.tables.push(("access_log", log));
-    }
+    listener.table.tables.extend(logs::table(import, &sites).map(|log| ("access_log", log)));
     let view = View {
         tls,
         ports: group.iter().map(|address| address.listen.port).collect(),
@@ -131,11 +135,10 @@ fn listener<'d>(import: &mut Import<'d>, all: &[Site<'d>], group: &[Address]) {
     };
     let names: Vec<(usize, &[String])> =
         sites.iter().map(|(number, site)| (*number, site.names.as_slice())).collect();
-    let groups = order(&names, first.default);
+    let (groups, has_lost) = groups(&sites, &names, (default, first.default));
     let is_alone = groups.len() == 1;
-    if is_alone && !default.names.is_empty() {
-        listener.comment = Some(convert::shown(&default.names.join(", ")));
-    }
+    let names = default.names.join(", ");
+    listener.comment = (is_alone && !names.is_empty()).then(|| convert::shown(&names));
     for one in groups {
         let Some(site) = all.get(one.site) else { continue };
         let view = View {
@@ -152,12 +155,60 @@ fn listener<'d>(import: &mut Import<'d>, all: &[Site<'d>], group: &[Address]) {
         if let Some(first) = routes.first_mut().filter(|_| !is_alone && one.hosts.is_empty()) {
             comment_default(first, site);
         }
-        listener.routes.extend(with_hosts(routes, &one.hosts));
+        let routes = with_hosts(routes, &one.hosts);
+        let behind = behind(&routes, &one.hosts, view.needs_certificate);
+        listener.routes.extend(routes.into_iter().chain(behind));
+    }
+    if has_lost {
+        listener.routes.push(Route::closed(Path::Any));
     }
     if listener.routes.is_empty() {
         listener.routes.push(Route::respond(Path::Any, 404, convert::reason(404)));
     }
     import.document.listeners.push(listener);
+}
+
+/// The order in which the servers of a listener are asked, and whether hosts of some cannot be told
+/// apart: these must not go to the default server, which then has its own names alone.
+fn groups(
+    sites: &[(usize, &Site<'_>)],
+    names: &[(usize, &[String])],
+    (default, number): (&Site<'_>, usize),
+) -> (Vec<Group>, bool) {
+    let mut groups = order(names, number);
+    let has_lost = sites.iter().any(|(other, site)| site.is_lost && *other != number);
+    if let Some(last) = groups.last_mut().filter(|_| has_lost) {
+        last.hosts.clone_from(&default.names);
+    }
+    groups.retain(|group| !has_lost || !group.hosts.is_empty());
+    (groups, has_lost)
+}
+
+/// A route that keeps what no route of a server takes from the servers behind it.
+fn behind(routes: &[Route], hosts: &[String], needs_certificate: bool) -> Option<Route> {
+    let is_for_all = |route: &&Route| {
+        let is_any = match &route.path {
+            Path::Any => true,
+            Path::Prefix(prefix) => prefix == "/",
+            Path::Exact(_) | Path::Regex(_) => false,
+        };
+        is_any
+            && route.methods.is_empty()
+            && route.headers.is_empty()
+            && route.table.find_table("client_certificate").is_none()
+    };
+    let covered: HashSet<&String> =
+        routes.iter().filter(is_for_all).flat_map(|route| &route.hosts).collect();
+    if routes.is_empty() || hosts.iter().all(|host| covered.contains(host)) {
+        return None;
+    }
+    let status = if needs_certificate { 403 } else { 404 };
+    let route = Route::respond(Path::Any, status, convert::reason(status));
+    let comment = match needs_certificate {
+        true => "For clients without a certificate.",
+        false => "Nothing else of this server goes to the ones below.",
+    };
+    Some(Route { hosts: hosts.to_vec(), comment: Some(comment.to_owned()), ..route })
 }
 
 /// Says which server the first route of a default one is of.
@@ -239,21 +290,27 @@ fn rest<'d>(
     content::routes(import, view, &site.scope, &asked, Path::Any, rewrites)
 }
 
-/// Whether a route keeps some requests out.
-fn is_guarded(route: &Route) -> bool {
-    let refuses = route.table.has("respond") && route.table.has("status");
-    refuses
-        || !route.allow.is_empty()
-        || !route.deny.is_empty()
-        || ["auth", "rate_limit"].iter().any(|name| route.table.find_table(name).is_some())
+/// What keeps requests out of a route: who may use it, or that nobody may.
+type Guards<'r> = (bool, &'r [String], &'r [String], Option<&'r Table>);
+
+/// What keeps requests out of a route. A rate lets everybody in.
+fn guards(route: &Route) -> Guards<'_> {
+    let is_answer = route.table.has("respond") && route.table.has("status");
+    (is_answer, &route.allow, &route.deny, route.table.find_table("auth"))
 }
 
 /// nginx takes `//` and `%2F` for `/` when it looks for a location, and Ringway does not. Where a
-/// server behind an open route could do so, too, such paths would pass by a guarded route.
+/// server behind a route with other guards could do so, too, such paths would pass by a guarded
+/// route.
 fn with_slashes(site: &Site<'_>, mut routes: Vec<Route>) -> Vec<Route> {
-    let is_bypassed = |route: &Route| is_guarded(route) && route.path != Path::Any;
-    let is_open = |route: &Route| !is_guarded(route) && route.table.has("proxy");
-    if routes.iter().any(is_bypassed) && routes.iter().any(is_open) {
+    let is_guarded = |route: &&Route| route.path != Path::Any && guards(route) != Guards::default();
+    let proxies = || routes.iter().filter(|route| route.table.has("proxy")).map(guards);
+    let is_bypassed = proxies().next().is_some_and(|first| {
+        let mut guarded = routes.iter().filter(is_guarded).map(guards).peekable();
+        let has_guarded = guarded.peek().is_some();
+        guarded.any(|own| own != first) || has_guarded && proxies().any(|own| own != first)
+    });
+    if is_bypassed {
         let merges = site.scope.word("merge_slashes") != "off";
         let regex = if merges { "//|%2F" } else { "%2F" };
         let mut guard = Route::respond(Path::Regex(regex.to_owned()), 404, convert::reason(404));

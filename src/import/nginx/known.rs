@@ -304,20 +304,51 @@ const CLOSING: &[&str] = &[
     "require",
     "geoip2_proxy",
     "naxsi",
+    "SecRulesEnabled",
+    "captcha",
+    "testcookie",
 ];
+
+/// Words in the names of directives that are not known and may refuse requests, in lower case.
+const GUARDS: &[&str] = &["auth", "access", "deny", "secure", "waf", "captcha", "jwt", "oidc"];
+
+/// Directives with such words that refuse nothing themselves, by the beginning of their names.
+const HARMLESS: &[&str] = &["auth_request_set", "auth_http", "proxy_store_", "fastcgi_store_"];
 
 static TRANSLATED_SET: LazyLock<HashSet<&str>> =
     LazyLock::new(|| TRANSLATED.iter().chain(NEEDLESS).copied().collect());
 
-/// Whether a directive refuses requests in a way that is not translated.
-pub(super) fn is_closing(directive: &Directive) -> bool {
-    let begins = |start: &&str| directive.name.starts_with(*start);
-    CLOSING.iter().any(begins) && directive.arg(0) != "off" && directive.name != "auth_request_set"
+/// Whether a directive refuses requests in a way that is not translated (`true`), or takes that
+/// back for its block (`false`).
+pub(super) fn closing(directive: &Directive) -> Option<bool> {
+    let name = directive.name.as_str();
+    let is_off = directive.arg(0) == "off";
+    // Without the fields of clients, servers believe those that nginx sends.
+    if name == "proxy_pass_request_headers" {
+        return Some(is_off);
+    }
+    let begins = |start: &&str| name.starts_with(*start);
+    if HARMLESS.iter().any(begins) {
+        return None;
+    }
+    let is_known = || TRANSLATED_SET.contains(name) || instead(name).is_some();
+    let may_guard = || {
+        let lower = name.to_ascii_lowercase();
+        GUARDS.iter().any(|word| lower.contains(word))
+    };
+    let is_guard =
+        name == "modsecurity" || CLOSING.iter().any(begins) || !is_known() && may_guard();
+    is_guard.then_some(!is_off)
 }
 
 /// Whether some of these directives refuses requests in a way that is not translated.
 pub(super) fn has_closing(directives: &[Directive]) -> bool {
-    directives.iter().any(is_closing)
+    directives.iter().any(|directive| closing(directive) == Some(true))
+}
+
+/// What to do instead of a directive.
+fn instead(name: &str) -> Option<&'static str> {
+    INSTEAD.iter().find(|(start, _)| name.starts_with(start)).map(|(_, why)| *why)
 }
 
 /// Notes all directives that nothing translates, blocks within blocks among them.
@@ -333,21 +364,25 @@ pub(super) fn note_unknown(directives: &[Directive], notes: &mut Notes) {
 }
 
 fn note_one(directive: &Directive, notes: &mut Notes) {
-    const GUARDS: &[&str] = &["auth", "access", "deny", "limit", "secure", "modsecurity", "waf"];
+    const RULES: &[&str] = &["limit", "modsecurity", "SecRules", "BasicRule", "CheckRule"];
     let name = directive.name.as_str();
-    if is_closing(directive) {
+    if closing(directive) == Some(true) {
         let why = "access is not checked in this way; what it guards answers 403 here";
         return notes.security(&directive.at, name, why);
     }
-    if TRANSLATED_SET.contains(name) || directive.arg(0) == "off" {
+    if TRANSLATED_SET.contains(name) {
         return;
     }
-    let found = INSTEAD.iter().find(|(start, _)| name.starts_with(start));
-    match found {
-        Some((_, why)) => notes.add(&directive.at, name, *why),
-        None if GUARDS.iter().any(|word| name.contains(word)) => {
-            notes.security(&directive.at, name, "is not known here, and was left out");
+    // What is off is not missed, but for what nginx does of itself.
+    if directive.arg(0) == "off" && !name.starts_with("proxy_pass_request") {
+        return;
+    }
+    let unknown = "is not known here, and was left out";
+    match instead(name) {
+        Some(why) => notes.add(&directive.at, name, why),
+        None if RULES.iter().any(|word| name.contains(word)) => {
+            notes.security(&directive.at, name, unknown);
         }
-        None => notes.add(&directive.at, name, "is not known here, and was left out"),
+        None => notes.add(&directive.at, name, unknown),
     }
 }

@@ -11,11 +11,12 @@ use super::super::document::{Path, Route};
 use super::super::regex;
 use super::Import;
 use super::access;
+use super::levels::{Around, Levels};
 use super::parse::Directive;
-use super::rewrite::rules;
+use super::rewrite::{PathRewrite, rules};
 use super::scope::Scope;
 use super::template::View;
-use super::{content, known, words};
+use super::{content, words};
 
 /// What a location is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +47,17 @@ struct Location<'d> {
     asked: Match,
     /// Of an expression: the length of the prefix that it is within.
     within: Option<usize>,
+    /// The prefixes around it, the outermost first.
+    around: Vec<Around>,
+    /// It cannot stand where nginx asks it, and answers 403.
+    is_closed: bool,
 }
 
 /// The locations of a server.
 #[derive(Debug, Default)]
 struct Found<'d> {
     list: Vec<Location<'d>>,
+    levels: Levels,
     /// One that refuses requests has an expression that cannot be translated.
     is_lost: bool,
 }
@@ -67,11 +73,11 @@ pub(super) fn routes<'d>(
 ) -> Option<(Vec<Route>, bool)> {
     let mut found = Found::default();
     import.named_locations.clear();
-    collect(import, scope, block, (None, outer), &mut found);
+    collect(import, scope, block, (None, &[], outer), &mut found);
     if found.is_lost {
         return None;
     }
-    let ordered = ordered(import, found.list);
+    let ordered = ordered(import, found);
     note_fallbacks(import, scope, &ordered);
     name_main(import, view, &ordered);
     let is_root =
@@ -116,9 +122,10 @@ fn collect<'d>(
     import: &mut Import<'d>,
     around: &Scope<'d>,
     block: &'d [Directive],
-    (parent, outer): (Option<&Match>, usize),
+    (parent, outside, outer): (Option<&Match>, &[Around], usize),
     found: &mut Found<'d>,
 ) {
+    let level = found.levels.open();
     let outer = outer.saturating_add(words(block));
     for at in block.iter().filter(|directive| directive.name == "location") {
         if !import.work.take(outer) {
@@ -129,16 +136,22 @@ fn collect<'d>(
         }
         let scope = around.within(at.inner());
         if let Some(name) = at.args.first().filter(|name| name.starts_with('@')) {
-            import.named_locations.insert(name, scope);
+            import.named_locations.insert(name, (at, scope));
             continue;
         }
         let Some(asked) = asked(import, at, &scope, parent, found) else { continue };
-        collect(import, &scope, at.inner(), (Some(&asked), outer), found);
+        found.levels.add(level, outside, &asked);
+        let mut inner = outside.to_vec();
+        if let Match::Prefix { text, .. } = &asked {
+            inner.push((level, text.as_str().into()));
+        }
+        collect(import, &scope, at.inner(), (Some(&asked), &inner, outer), found);
         let within = match (parent, &asked) {
             (Some(Match::Prefix { text, .. }), Match::Regex(_)) => Some(text.len()),
             (_, _) => None,
         };
-        found.list.push(Location { at, scope, asked, within });
+        let around = outside.to_vec();
+        found.list.push(Location { at, scope, asked, within, around, is_closed: false });
     }
 }
 
@@ -161,6 +174,9 @@ fn asked(
         _ => ("?", ""),
     };
     let result = match modifier {
+        _ if matches!(parent, Some(Match::Exact(_) | Match::Regex(_))) => {
+            Err("it stands within a location that is no prefix".to_owned())
+        }
         "=" => convert::path(text).map(Match::Exact),
         "" => convert::path(text).map(|text| Match::Prefix { text, no_regex: false }),
         "^~" => convert::path(text).map(|text| Match::Prefix { text, no_regex: true }),
@@ -172,7 +188,7 @@ fn asked(
     match result {
         Ok(asked) => Some(asked),
         Err(why) => {
-            let refuses = refuses(scope, at);
+            let refuses = refuses_within(scope, at);
             found.is_lost |= refuses;
             let shown = at.shown();
             if refuses {
@@ -214,23 +230,39 @@ fn joined(parent: Option<&Match>, regex: String) -> Result<String, String> {
 }
 
 /// Whether a location refuses some requests.
-fn refuses(scope: &Scope<'_>, at: &Directive) -> bool {
+fn refuses(scope: &Scope<'_>) -> bool {
     let returns =
         |one: &&Directive| convert::digits(one.arg(0)).is_some_and(|status| status >= 400);
-    access::has_own_rules(scope)
+    access::has_rules(scope)
         || scope.own("return").iter().any(returns)
-        || !scope.own("internal").is_empty()
-        || known::has_closing(at.inner())
+        || !scope.all("internal").is_empty()
+        || scope.is_closed()
         || scope.own("if").iter().any(|one| super::condition::refuses(one))
         // The source of a program must not be given as a file.
         || scope.own("fastcgi_pass").last().is_some()
 }
 
+/// Whether a block that is left out, or a location within it, refuses some requests, or answers
+/// them itself.
+pub(super) fn refuses_within(scope: &Scope<'_>, at: &Directive) -> bool {
+    let mut inner = at.inner().iter().filter(|one| one.name == "location");
+    refuses(scope)
+        || !scope.own("return").is_empty()
+        || scope.own("if").iter().any(|one| super::condition::answers(one))
+        || inner.any(|one| refuses_within(&scope.within(one.inner()), one))
+}
+
 /// The order in which routes are asked.
-fn ordered<'d>(import: &mut Import<'_>, list: Vec<Location<'d>>) -> Vec<Location<'d>> {
+fn ordered<'d>(import: &mut Import<'_>, found: Found<'d>) -> Vec<Location<'d>> {
+    let Found { list, levels, .. } = found;
     let mut known: HashSet<String> = HashSet::new();
     let (mut exact, mut regexes, mut nested, mut prefixes) = (vec![], vec![], vec![], vec![]);
     for location in list {
+        if levels.is_hidden(&location.around, &location.asked) {
+            let why = "another location takes all of its requests, in nginx as well; left out";
+            import.notes.add(&location.at.at, &location.at.shown(), why);
+            continue;
+        }
         let list = match (&location.asked, location.within) {
             (Match::Regex(_), Some(_)) => &mut nested,
             (Match::Regex(_), None) => &mut regexes,
@@ -246,6 +278,7 @@ fn ordered<'d>(import: &mut Import<'_>, list: Vec<Location<'d>>) -> Vec<Location
     };
     prefixes.sort_by_key(|one| Reverse(length(one)));
     nested.sort_by_key(|one| Reverse(one.within));
+    let mut late = late(import, &levels, &mut nested, regexes.is_empty());
     let hats: HashSet<String> = prefixes
         .iter()
         .filter_map(|one| match &one.asked {
@@ -253,15 +286,17 @@ fn ordered<'d>(import: &mut Import<'_>, list: Vec<Location<'d>>) -> Vec<Location
             Match::Prefix { .. } | Match::Exact(_) | Match::Regex(_) => None,
         })
         .collect();
-    let has_regex = !regexes.is_empty() || !nested.is_empty();
+    let has_regex = !regexes.is_empty() || !nested.is_empty() || !late.is_empty();
     let mut first = Vec::new();
     let mut last = Vec::new();
-    for location in prefixes {
+    for mut location in prefixes {
         let Match::Prefix { text, no_regex } = &location.asked else { continue };
         let is_below = !hats.is_empty() && starts(text).any(|start| hats.contains(start));
         if is_below && !no_regex && has_regex {
-            let why = "this prefix is below one with `^~`: it is asked before regular expressions";
+            let why = "this prefix is below one with `^~`, and regular expressions could be asked \
+                       before it; it answers 403";
             import.notes.security(&location.at.at, &location.at.shown(), why);
+            location.is_closed = true;
         }
         if is_below && has_regex { first.push(location) } else { last.push(location) }
     }
@@ -270,8 +305,38 @@ fn ordered<'d>(import: &mut Import<'_>, list: Vec<Location<'d>>) -> Vec<Location
     all.extend(merged(first, &mut nested));
     all.append(&mut nested);
     all.append(&mut regexes);
-    all.append(&mut last);
+    all.extend(merged(last, &mut late));
+    all.append(&mut late);
     all
+}
+
+/// nginx asks an expression within a prefix only where that is the longest one of its block. Where
+/// a longer one is beside it, the expression has to be asked behind that, or, if others have to be
+/// asked between both, answers 403.
+fn late<'d>(
+    import: &mut Import<'_>,
+    levels: &Levels,
+    nested: &mut Vec<Location<'d>>,
+    are_alone: bool,
+) -> Vec<Location<'d>> {
+    let mut late = Vec::new();
+    let mut early = Vec::new();
+    for mut location in std::mem::take(nested) {
+        let Match::Regex(regex) = &location.asked else { continue };
+        if !levels.has_longer(&location.around, regex) {
+            early.push(location);
+        } else if are_alone && !levels.has_prefix_within(&location.around) {
+            late.push(location);
+        } else {
+            let why = "nginx asks this expression behind longer prefixes, and Ringway would \
+                       before them; it answers 403";
+            import.notes.security(&location.at.at, &location.at.shown(), why);
+            location.is_closed = true;
+            early.push(location);
+        }
+    }
+    *nested = early;
+    late
 }
 
 /// Prefixes with the expressions that stand within them before each.
@@ -300,26 +365,41 @@ fn starts(text: &str) -> impl Iterator<Item = &str> {
 /// The routes of one location.
 fn one<'d>(import: &mut Import<'d>, view: &View, location: &Location<'d>) -> Vec<Route> {
     let Location { at, scope, asked, .. } = location;
-    let guarded = refuses(scope, at);
-    let path = path(import, at, asked, guarded);
-    if known::has_closing(at.inner()) {
+    let path = path(import, at, asked, refuses(scope) || location.is_closed);
+    if location.is_closed {
         return vec![Route::closed(path)];
     }
-    if !scope.own("internal").is_empty() {
+    if !scope.all("internal").is_empty() {
         return vec![Route::respond(path, 404, convert::reason(404))];
     }
+    answered(import, view, (at, scope, asked), &path, &[])
+}
+
+/// The routes of a location, or of a named one that goes on for it, for a path. `rewrites`: how the
+/// path was changed before.
+pub(super) fn answered<'d>(
+    import: &mut Import<'d>,
+    view: &View,
+    (at, scope, asked): (&'d Directive, &Scope<'d>, &Match),
+    path: &Path,
+    rewrites: &[PathRewrite],
+) -> Vec<Route> {
+    if scope.is_closed() {
+        return vec![Route::closed(path.clone())];
+    }
     access::connections_within(import, scope);
-    let mut rules = rules(import, view, scope, at.inner(), (&path, &[]));
+    let mut rules = rules(import, view, scope, at.inner(), (path, &[]));
     if rules.is_lost {
-        return vec![Route::closed(path)];
+        return vec![Route::closed(path.clone())];
     }
     let mut routes = std::mem::take(&mut rules.before);
     if rules.is_final {
         return routes;
     }
-    let mut own = content::routes(import, view, scope, asked, path.clone(), &rules.rewrites);
+    let rewrites: Vec<PathRewrite> = rewrites.iter().cloned().chain(rules.rewrites).collect();
+    let mut own = content::routes(import, view, scope, asked, path.clone(), &rewrites);
     if let Some(except) = scope.own("limit_except").last() {
-        own = limited(import, except, own, &path);
+        own = limited(import, except, own, path);
     }
     for route in &mut own {
         route.hosts.extend(rules.hosts.iter().cloned());

@@ -17,6 +17,7 @@ mod content;
 mod dress;
 mod http;
 mod known;
+mod levels;
 mod listen;
 mod location;
 mod logs;
@@ -82,7 +83,7 @@ struct Import<'d> {
     /// `map`, by the variable that it makes, without its dollar.
     maps: HashMap<&'d str, &'d Directive>,
     /// Named locations of the server that is being translated.
-    named_locations: HashMap<&'d str, Scope<'d>>,
+    named_locations: HashMap<&'d str, (&'d Directive, Scope<'d>)>,
     /// A rule around all servers refuses requests in a way that is not translated.
     is_closed: bool,
     /// What was noted once for all.

@@ -5,7 +5,7 @@ use super::super::document::{Path, Route};
 use super::super::regex;
 use super::Import;
 use super::action::{answer, redirect};
-use super::condition::{Condition, condition, refuses};
+use super::condition::{Condition, answers, condition};
 use super::dress;
 use super::parse::Directive;
 use super::scope::Scope;
@@ -162,10 +162,11 @@ fn rule_of_hosts(route: Route, own_hosts: &[String], rules: &mut Rules) {
         && own_hosts.iter().all(|host| rules.covered.contains(host));
 }
 
-/// An `if` that was not understood. One that refuses requests closes its block.
+/// An `if` that was not understood. One that refuses requests, or answers them, closes its block:
+/// what it keeps from the routes behind it must not go there.
 fn lost(import: &mut Import<'_>, directive: &Directive, rules: &mut Rules) {
     let shown = directive.shown();
-    if refuses(directive) {
+    if answers(directive) {
         let why = "this condition cannot be translated; what it is in answers 403 here";
         import.notes.security(&directive.at, &shown, why);
         rules.is_lost = true;
@@ -207,7 +208,7 @@ fn target_for_all(directive: &Directive) -> Option<String> {
     let target = directive.arg(1);
     let target = match directive.arg(0) {
         "^" | ".*" | "^.*" | "^.*$" => target.to_owned(),
-        "^(.*)$" | "(.*)" | "^(.*)" => target.replace("$1", "$uri"),
+        "^(.*)$" | "(.*)" | "^(.*)" | "^(/.*)$" | "^(/.*)" => target.replace("$1", "$uri"),
         "^/(.*)$" | "^/(.*)" if target.matches('$').count() == 1 => target.replace("/$1", "$uri"),
         "^/(.*)$" | "^/(.*)" if target.contains("$host/$1") => target.replace("/$1", "$uri"),
         _ => return None,
@@ -226,7 +227,7 @@ fn with_query(target: &str) -> String {
 }
 
 /// The status of a `rewrite` that sends the client elsewhere.
-fn redirect_status(directive: &Directive) -> Option<u16> {
+pub(super) fn redirect_status(directive: &Directive) -> Option<u16> {
     let is_url = ["http://", "https://", "$scheme"].iter().any(|s| directive.arg(1).starts_with(s));
     match directive.arg(2) {
         "permanent" => Some(301),

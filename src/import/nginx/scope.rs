@@ -1,14 +1,17 @@
 //! Which value a directive has in a block: its own, or that of the nearest block around it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::known;
 use super::parse::Directive;
 
 /// The directives of one block by name, so that a question costs the same in blocks of any length.
 #[derive(Debug)]
 struct Level<'d> {
     by_name: HashMap<&'d str, Vec<&'d Directive>>,
+    /// Whether directives that are not translated refuse requests here, or take that back.
+    closing: HashMap<&'d str, bool>,
 }
 
 /// A block with the blocks around it.
@@ -22,11 +25,15 @@ impl<'d> Scope<'d> {
     /// The scope of a block within this one.
     pub(super) fn within(&self, block: &'d [Directive]) -> Self {
         let mut by_name: HashMap<&'d str, Vec<&'d Directive>> = HashMap::new();
+        let mut closing = HashMap::new();
         for directive in block {
             by_name.entry(directive.name.as_str()).or_default().push(directive);
+            if let Some(closes) = known::closing(directive) {
+                closing.insert(directive.name.as_str(), closes);
+            }
         }
         let mut levels = self.levels.clone();
-        levels.push(Rc::new(Level { by_name }));
+        levels.push(Rc::new(Level { by_name, closing }));
         Self { levels }
     }
 
@@ -66,6 +73,14 @@ impl<'d> Scope<'d> {
     /// The first argument of the directive that holds, or nothing.
     pub(super) fn word(&self, name: &str) -> &'d str {
         self.last(name).map(|directive| directive.arg(0)).unwrap_or_default()
+    }
+
+    /// Whether something refuses requests here in a way that is not translated: of each name, the
+    /// nearest block decides.
+    pub(super) fn is_closed(&self) -> bool {
+        let mut known = HashSet::new();
+        let mut levels = self.levels.iter().rev().flat_map(|level| &level.closing);
+        levels.any(|(name, closes)| known.insert(*name) && *closes)
     }
 
     pub(super) fn is_on(&self, name: &str) -> bool {

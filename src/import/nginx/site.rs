@@ -17,6 +17,8 @@ pub(super) struct Site<'d> {
     /// Exact names and wildcards (`*.example.com`), in lower case.
     pub(super) names: Vec<String>,
     pub(super) listens: Vec<Listen>,
+    /// It refuses requests, and some of its hosts cannot be told apart from others.
+    pub(super) is_lost: bool,
     /// So many words are taken over from around it.
     pub(super) outer: usize,
 }
@@ -34,18 +36,32 @@ impl<'d> Site<'d> {
         let scope = around.within(at.inner());
         let mut names = Vec::new();
         let mut known = HashSet::new();
+        let mut lost: Vec<(&Directive, String)> = Vec::new();
         for directive in scope.own("server_name") {
             for text in &directive.args {
-                for name in server_names(import, directive, text) {
-                    if known.insert(name.clone()) {
-                        names.push(name);
+                match server_names(text) {
+                    Ok(own) => {
+                        names.extend(own.into_iter().filter(|one| known.insert(one.clone())))
                     }
+                    Err(why) => lost.push((directive, why)),
                 }
             }
         }
         if names.len() > HOSTS_MAX {
-            import.note(at, "a route has 256 hosts at most; the further ones were left out");
+            let why = "a route has 256 hosts at most; the further ones were left out";
+            lost.push((at, why.to_owned()));
             names.truncate(HOSTS_MAX);
+        }
+        let is_lost = !lost.is_empty() && super::location::refuses_within(&scope, at);
+        for (directive, why) in lost {
+            match is_lost {
+                false => import.note(directive, why),
+                true => {
+                    let end = "This server refuses requests, so hosts that no server names get 403 \
+                               (unless it is the default one)";
+                    import.security(directive, format!("{why}. {end}"));
+                }
+            }
         }
         let mut listens: Vec<Listen> = Vec::new();
         for directive in scope.own("listen") {
@@ -62,7 +78,7 @@ impl<'d> Site<'d> {
         if scope.is_on("ssl") {
             listens.iter_mut().for_each(|listen| listen.tls = true);
         }
-        Self { at, scope, names, listens, outer }
+        Self { at, scope, names, listens, is_lost, outer }
     }
 
     /// The name that `$server_name` has.
@@ -73,31 +89,27 @@ impl<'d> Site<'d> {
 }
 
 /// The hosts of one `server_name`: none for `_`, which is for no host.
-fn server_names(import: &mut Import<'_>, directive: &Directive, text: &str) -> Vec<String> {
+fn server_names(text: &str) -> Result<Vec<String>, String> {
     let lower = text.to_ascii_lowercase();
     if matches!(lower.as_str(), "_" | "" | "__" | "--" | "\"\"") {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     if let Some(regex) = lower.strip_prefix('~') {
         if let Some(names) = plain_names(regex) {
-            return names;
+            return Ok(names);
         }
-        let why = format!(
+        return Err(format!(
             "`{}` is a regular expression, and hosts are names: list them, or `*.example.com`",
             shown(text)
-        );
-        import.note(directive, why);
-        return Vec::new();
+        ));
     }
     if let Some(name) = lower.strip_prefix('.').filter(|name| convert::is_host(name)) {
-        return vec![name.to_owned(), format!("*.{name}")];
+        return Ok(vec![name.to_owned(), format!("*.{name}")]);
     }
     if convert::is_host(&lower) && (!lower.contains('*') || lower.starts_with("*.")) {
-        return vec![lower];
+        return Ok(vec![lower]);
     }
-    let why = format!("`{}` is no host that a route has: list the names", shown(text));
-    import.note(directive, why);
-    Vec::new()
+    Err(format!("`{}` is no host that a route has: list the names", shown(text)))
 }
 
 /// The names that an expression such as `^(www\.)?example\.com$` stands for.
@@ -131,6 +143,26 @@ pub(super) struct Group {
 /// The order in which the sites of a listener are asked: nginx takes an exact name before a
 /// wildcard, the longest wildcard before others, and the default server last.
 pub(super) fn order(sites: &[(usize, &[String])], default: usize) -> Vec<Group> {
+    // nginx keeps a name for the first server that has it.
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    for (site, names) in sites {
+        for name in *names {
+            let owner = owners.entry(name).or_insert(*site);
+            *owner = (*owner).min(*site);
+        }
+    }
+    let owned: Vec<(usize, Vec<String>)> = sites
+        .iter()
+        .map(|(site, names)| {
+            let own = names.iter().filter(|name| owners.get(name.as_str()) == Some(site));
+            (*site, own.cloned().collect())
+        })
+        .collect();
+    ordered(&owned, default)
+}
+
+/// The same for names that are each of one site.
+fn ordered(sites: &[(usize, Vec<String>)], default: usize) -> Vec<Group> {
     let mut exact = Vec::new();
     let mut wild: Vec<(usize, Group)> = Vec::new();
     let wildcards: HashMap<&str, usize> = sites
@@ -154,7 +186,7 @@ pub(super) fn order(sites: &[(usize, &[String])], default: usize) -> Vec<Group> 
                 exact.push(Group { site: *site, hosts: plain });
                 wild.push((length, Group { site: *site, hosts: stars }));
             }
-            Some(length) => wild.push((length, Group { site: *site, hosts: names.to_vec() })),
+            Some(length) => wild.push((length, Group { site: *site, hosts: names.clone() })),
         }
     }
     wild.sort_by_key(|(length, _)| std::cmp::Reverse(*length));

@@ -151,11 +151,16 @@ pub(super) fn unbraced(template: &str) -> String {
     text
 }
 
-/// Whether a template can be the target of a redirect of Ringway.
+/// Whether a template can be the target of a redirect of Ringway, in which no part of the host may
+/// be what an expression has found.
 pub(super) fn is_location(template: &str) -> bool {
     const STARTS: &[&str] = &["/", "http://", "https://", "$scheme://", "$path"];
+    let authority = template.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next());
+    let mut behind = authority.unwrap_or_default().split('$').skip(1);
     template.chars().all(|character| character.is_ascii_graphic())
         && STARTS.iter().any(|start| template.starts_with(start))
+        && !behind
+            .any(|text| text.trim_start_matches('{').starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
