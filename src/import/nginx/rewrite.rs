@@ -271,7 +271,8 @@ fn rewrite<'d>(
     let target = all.unwrap_or_else(|| with_query(directive.arg(1)));
     let mut route = redirect(import, view, directive, path, (&target, groups), status);
     if !route.table.has("redirect") {
-        rules.is_final = false;
+        // It answers in the place of what the redirect would have kept requests from.
+        rules.before.push(route);
         return;
     }
     dress::answers(import, view, scope, &mut route);
