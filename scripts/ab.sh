@@ -66,7 +66,7 @@ mkdir -p "$folder"
 run="$(mktemp -d)"
 servers=()
 clean() {
-    git worktree remove --force "$folder/worktree" 2>/dev/null || true
+    git worktree remove --force "$folder/worktree" 2>/dev/null || rm -rf "$folder/worktree"
     [ "${#servers[@]}" -eq 0 ] || kill "${servers[@]}" 2>/dev/null || true
     rm -rf "$run"
 }
@@ -95,6 +95,8 @@ build() {
         fi
     )
     [ "$place" = "$PWD" ] || git worktree remove --force "$place"
+    # Programs of older revisions look for the folder in which they were built.
+    mkdir -p "$folder/worktree"
 }
 
 # The head of a configuration, with a listener of HTTP on a port.
