@@ -12,6 +12,9 @@
 use std::error::Error;
 use std::fmt;
 
+use self::document::Document;
+use self::notes::{Notes, Place};
+
 mod convert;
 mod document;
 mod haproxy;
@@ -62,13 +65,46 @@ impl Note {
 /// How notes begin that are about who may do what.
 const SECURITY: &str = "SECURITY:";
 
+/// Bounds what combinations of a text may cost: so many steps may still be taken.
+struct Work<const MOST: usize>(usize);
+
+impl<const MOST: usize> Default for Work<MOST> {
+    fn default() -> Self {
+        Self(MOST)
+    }
+}
+
+impl<const MOST: usize> Work<MOST> {
+    /// Takes so many steps. `false`: there are no more.
+    fn take(&mut self, steps: usize) -> bool {
+        self.0 = self.0.saturating_sub(steps.max(1));
+        self.0 > 0
+    }
+}
+
+/// What became of a file of a program; `listener` is what the program calls a listener.
+fn imported(
+    (mut document, mut notes): (Document, Notes),
+    file: &str,
+    (program, listener): (&str, &str),
+) -> Imported {
+    if document.listeners.is_empty() {
+        let at = Place { file: file.into(), line: 1 };
+        notes.add(&at, listener, format!("there is no {listener} that could be translated"));
+    }
+    document.comment =
+        format!("Translated from {file} by `ringway import {program}`. Look through the notes.");
+    document.condense();
+    Imported { toml: write::text(&document), notes: notes.finish() }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}: {}", self.file, self.line, self.what, self.why)
     }
 }
 
-/// A text that is no configuration of its program.
+/// A text that its program would not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
     /// The file.

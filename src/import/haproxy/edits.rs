@@ -95,7 +95,8 @@ fn plain(template: &str) -> String {
     text
 }
 
-/// Puts the edit of a rule into others. `is_request`: of what servers get. `false`: it is no edit.
+/// Adds the edit of a rule to others; `is_request` if it is for what servers get. `false`: the rule
+/// is not an edit.
 pub(super) fn edit(
     import: &mut Import<'_>,
     line: &Line,

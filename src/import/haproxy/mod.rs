@@ -7,8 +7,8 @@ use self::proxy::Proxy;
 use super::convert::{self, Names};
 use super::document::Document;
 use super::network::Network;
-use super::notes::{Notes, Place};
-use super::{Imported, SyntaxError, write};
+use super::notes::Notes;
+use super::{Imported, SyntaxError, Work, imported};
 
 mod acl;
 mod backend;
@@ -67,7 +67,7 @@ pub fn haproxy(file: &str, text: &str) -> Result<Imported, SyntaxError> {
         known::note_unknown(&mut import.notes, &Proxy::new(section, None));
     }
     translate(&mut import);
-    Ok(import.finish(file))
+    Ok(imported((import.document, import.notes), file, ("haproxy", "frontend")))
 }
 
 /// What is made of a configuration.
@@ -91,24 +91,7 @@ struct Import<'d> {
     /// Servers are not verified unless they say so: `ssl-server-verify none`.
     verifies_none: bool,
     /// Steps that may still be taken for rules of rules.
-    work: Work,
-}
-
-/// Bounds what combinations of rules may cost.
-struct Work(usize);
-
-impl Default for Work {
-    fn default() -> Self {
-        Self(400_000)
-    }
-}
-
-impl Work {
-    /// Takes so many steps. `false`: there are no more.
-    fn take(&mut self, steps: usize) -> bool {
-        self.0 = self.0.saturating_sub(steps.max(1));
-        self.0 > 0
-    }
+    work: Work<400_000>,
 }
 
 impl Import<'_> {
@@ -118,17 +101,6 @@ impl Import<'_> {
 
     fn security(&mut self, line: &Line, words: usize, why: impl AsRef<str>) {
         self.notes.security(&line.at, &line.shown(words), why);
-    }
-
-    fn finish(mut self, file: &str) -> Imported {
-        if self.document.listeners.is_empty() {
-            let at = Place { file: file.into(), line: 1 };
-            self.notes.add(&at, "frontend", "there is no frontend that could be translated");
-        }
-        self.document.comment =
-            format!("Translated from {file} by `ringway import haproxy`. Look through the notes.");
-        self.document.condense();
-        Imported { toml: write::text(&self.document), notes: self.notes.finish() }
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) enum Guard {
     Kept,
     /// Nobody may use it.
     Closed,
-    /// A rule could not be translated: nobody may use it.
+    /// A rule could not be translated: all requests are refused.
     Lost,
 }
 

@@ -146,7 +146,7 @@ pub(super) fn refuses(directive: &Directive) -> bool {
 
 /// Whether the block of an `if` keeps requests from what stands behind it.
 pub(super) fn answers(directive: &Directive) -> bool {
-    // What is no file goes to another location: nobody is refused.
+    // A request without a file goes to another location: none is refused.
     let is_of_files = directive.args.first().is_some_and(|word| {
         let test = word.trim_start_matches(['(', '!']);
         matches!(test, "-f" | "-d" | "-e" | "-x")

@@ -203,7 +203,7 @@ fn request_field(
     }
     match directive.arg(1).trim() {
         "" => edits.remove(field),
-        // The list begins anew with the client's address.
+        // The list starts again with the client's address.
         "$remote_addr" | "$realip_remote_addr" if field == "x-forwarded-for" => {
             edits.set(field, "$source");
         }

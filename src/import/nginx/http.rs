@@ -290,7 +290,7 @@ fn rest<'d>(
     content::routes(import, view, &site.scope, &asked, Path::Any, rewrites)
 }
 
-/// What keeps requests out of a route: who may use it, or that nobody may.
+/// What keeps requests out of a route: who may use it, or that all are refused.
 type Guards<'r> = (bool, &'r [String], &'r [String], Option<&'r Table>);
 
 /// What keeps requests out of a route. A rate lets everybody in.

@@ -7,8 +7,8 @@ use self::scope::Scope;
 use self::upstream::Origin;
 use super::convert::Names;
 use super::document::Document;
-use super::notes::{Notes, Place};
-use super::{Imported, Include, SyntaxError, write};
+use super::notes::Notes;
+use super::{Imported, Include, SyntaxError, Work, imported};
 
 mod access;
 mod action;
@@ -56,7 +56,7 @@ pub fn nginx(file: &str, text: &str, include: &Include<'_>) -> Result<Imported, 
     for block in blocks("stream") {
         stream::translate(&mut import, block.inner());
     }
-    import.finish(file)
+    Ok(imported((import.document, import.notes), file, ("nginx", "server")))
 }
 
 /// What is made of a configuration.
@@ -88,25 +88,8 @@ struct Import<'d> {
     is_closed: bool,
     /// What was noted once for all.
     told: Told,
-    /// What may still be taken over from blocks by others.
-    work: Work,
-}
-
-/// Bounds what comes of directives that many blocks take over: their words, once for each.
-struct Work(usize);
-
-impl Default for Work {
-    fn default() -> Self {
-        Self(20_000_000)
-    }
-}
-
-impl Work {
-    /// Takes so many steps. `false`: there are no more.
-    fn take(&mut self, steps: usize) -> bool {
-        self.0 = self.0.saturating_sub(steps.max(1));
-        self.0 > 0
-    }
+    /// What blocks may still take over from those around them, in words of directives.
+    work: Work<20_000_000>,
 }
 
 /// The words of the directives of a block that blocks within it take over.
@@ -143,17 +126,6 @@ impl Import<'_> {
         self.used_groups.clear();
         self.origins.clear();
         self.maps.clear();
-    }
-
-    fn finish(mut self, file: &str) -> Result<Imported, SyntaxError> {
-        if self.document.listeners.is_empty() {
-            let at = Place { file: file.into(), line: 1 };
-            self.notes.add(&at, "server", "there is no server that could be translated");
-        }
-        self.document.comment =
-            format!("Translated from {file} by `ringway import nginx`. Look through the notes.");
-        self.document.condense();
-        Ok(Imported { toml: write::text(&self.document), notes: self.notes.finish() })
     }
 }
 

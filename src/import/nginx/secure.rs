@@ -16,7 +16,7 @@ pub(super) struct Certificates {
 }
 
 /// The table `tls` of a listener, and who needs certificates. The default server comes first.
-/// `None`: there is no certificate.
+/// `None`: a certificate is missing.
 pub(super) fn table(
     import: &mut Import<'_>,
     sites: &[(usize, &Site<'_>)],
