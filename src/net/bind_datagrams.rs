@@ -15,7 +15,7 @@ use crate::ring::SocketAddress;
 
 /// What is asked for where no size is set. The kernel grants `net.core.rmem_max` and
 /// `net.core.wmem_max` at most: a burst that finds no room is lost.
-const BUFFER_WANTED: u32 = 4 * 1024 * 1024;
+pub(crate) const BUFFER_WANTED: u32 = 4 * 1024 * 1024;
 
 /// Which of the workers' sockets a datagram goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -14,6 +14,7 @@ mod stream;
 pub mod tls;
 
 pub use acceptor::{Acceptor, HandOver};
+pub(crate) use bind_datagrams::BUFFER_WANTED;
 pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams, bind_datagrams_beside};
 pub use datagram::{DatagramEvent, DatagramSocket};
 pub use error::{NetworkError, Operation, is_local_shortage};

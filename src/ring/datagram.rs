@@ -16,7 +16,7 @@ pub(super) const HEAD_LEN: usize = RESULT_LEN + NAME_MAX + CONTROL_MAX;
 /// Room for the payload. The kernel joins datagrams up to 64 KiB; with less room it would cut them.
 pub(super) const PAYLOAD_MAX: usize = 64 * 1024;
 /// Bytes of a datagram buffer.
-pub(super) const BUFFER_LEN: u32 = 65_664;
+pub(crate) const BUFFER_LEN: u32 = 65_664;
 const _: () = assert!(BUFFER_LEN as usize == HEAD_LEN + PAYLOAD_MAX);
 
 /// `struct cmsghdr` as the kernel has it: a length, a level and a type.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub use address::SocketAddress;
+pub(crate) use datagram::BUFFER_LEN as DATAGRAM_BUFFER_LEN;
 pub use datagram::{Datagram, DatagramHead};
 pub use outbox::{Outbound, Outbox, SEGMENTS_SENT_MAX, SendReport};
 pub use token::{LANES, Lane, Token, Verb};

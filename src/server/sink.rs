@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 /// Bytes of lines that may wait for one sink, with what they cost in memory.
-const WAITING_MAX: usize = 4 << 20;
+pub(super) const WAITING_MAX: usize = 4 << 20;
 /// What an entry of the queue costs beside its bytes, about.
 const ENTRY_COST: usize = 64;
 /// How long the end of the process waits for a sink.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use self::proxied::Proxied;
 use self::serve::Local;
+pub(crate) use self::serve::TRANSFERS_MAX;
 use super::CLIENT;
 use super::common::Common;
 use super::context::Context;
@@ -19,7 +20,7 @@ use crate::ring::{Completion, Driver, Lane, SocketAddress, Verb};
 use crate::service::{CloseReason, LINGER};
 
 /// Bytes of answers that may wait for a client before no more of its requests are read.
-const ANSWERS_MAX: usize = 256 * 1024;
+pub(crate) const ANSWERS_MAX: usize = 256 * 1024;
 
 /// One connection.
 #[derive(Debug)]

@@ -78,6 +78,10 @@ mod udp;
 mod workers;
 mod write_buffer;
 
+// What `ringway check --budget` counts.
+pub(crate) use frame::{ANSWERS_MAX, TRANSFERS_MAX};
+pub(crate) use topics::PENDING_MAX;
+
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -583,7 +587,7 @@ impl<D: Driver> Sessions<D> {
 
 /// Connections of a worker that have ended and whose peers are given time, at most: more are closed
 /// at once.
-const PARTINGS_MAX: usize = 512;
+pub(crate) const PARTINGS_MAX: usize = 512;
 
 /// Rounds of one turn in which connections pass on what others have brought. What is left waits
 /// for the next turn.

@@ -14,7 +14,7 @@ use crate::service::topics::{
 /// Sets of topics that a worker knows at a time.
 const HUBS_MAX: u32 = 1 << 16;
 /// Publications that wait on a worker for their delivery, in bytes, before it reads no more.
-const PENDING_MAX: usize = 1 << 20;
+pub(crate) const PENDING_MAX: usize = 1 << 20;
 
 /// Where a subscriber is known.
 #[derive(Debug, Clone, Copy)]

@@ -6,9 +6,11 @@ use crate::config::{
     FlowOptions, FrameOptions, KernelTls, LineOptions, Listener, ListenerService, ListenerTls,
     SniOptions, SocketOptions, SpliceMode,
 };
+use crate::net::BUFFER_WANTED;
 use crate::proto::proxy_protocol::HEADER_MAX;
 use crate::proto::tls::HELLO_MAX;
 use crate::service::proxy::CLOG_BYTES;
+use crate::session::{ANSWERS_MAX, TRANSFERS_MAX};
 
 /// Bytes of memory that an idle connection takes, measured (docs/benchmarks.md, idle connections):
 /// 0.821 KiB of a TCP proxy, both sides; of TLS 3.79 KiB, of which 0.674 KiB are those of the
@@ -22,29 +24,13 @@ const FLOW: u64 = 400;
 /// A record of TLS that came in part is kept until it is whole: its payload and what is around it,
 /// rounded up.
 const RECORD: u64 = 17 << 10;
-/// Bytes of answers that may wait for a client of frames: `ANSWERS_MAX` of `session/frame.rs`.
-const FRAME_ANSWERS: u64 = 256 << 10;
 /// Bytes that servers of a frame proxy may send ahead, over all answers of one client (the credit
 /// of docs/protocol.md, section 9).
 const FRAME_CREDIT: u64 = 1 << 20;
-/// Files that one client of frames is sent at a time: `TRANSFERS_MAX` of `session/frame/serve.rs`.
-const FRAME_FILES: u64 = 64;
-/// What is asked for of a UDP socket where no size is set: `BUFFER_WANTED` of
-/// `net/bind_datagrams.rs`. The kernel grants net.core.rmem_max and wmem_max at most.
-const DATAGRAM_WANTED: u32 = 4 << 20;
 
 /// The upstream of a frame proxy.
 pub(super) const fn frame_upstream(service: &ListenerService) -> Option<usize> {
-    match service {
-        ListenerService::Frame { upstream, .. } => *upstream,
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Messages(_)
-        | ListenerService::Sni { .. }
-        | ListenerService::Http(_) => None,
-    }
+    if let ListenerService::Frame { upstream, .. } = service { *upstream } else { None }
 }
 
 /// What a listener may take.
@@ -305,7 +291,7 @@ fn frames(
     let frame = [most(listener), size("max_payload", options.max_payload)];
     part.memory.push(connections(listener, OTHER, "(estimated)"));
     part.memory.push(sum("frames", &[&frame, &came]));
-    let answers = if upstream.is_some() { CLOG_BYTES as u64 } else { FRAME_ANSWERS };
+    let answers = if upstream.is_some() { CLOG_BYTES as u64 } else { ANSWERS_MAX as u64 };
     let waiting = [most(listener), bytes(answers, "(fixed)")];
     let ahead = [most(listener), bytes(FRAME_CREDIT, "of credit (fixed)")];
     match upstream {
@@ -313,7 +299,7 @@ fn frames(
         None => part.memory.push(product("answers", &waiting)),
     }
     if options.files.is_some() {
-        let sent = number(FRAME_FILES, "files (fixed)");
+        let sent = number(TRANSFERS_MAX as u64, "files (fixed)");
         part.descriptors.push(product("files", &[most(listener), sent]));
     }
 }
@@ -322,8 +308,8 @@ fn frames(
 fn datagrams(scope: &Scope<'_>, listener: &Listener, part: &mut Part) {
     let sockets = [scope.workers(), addresses(listener)];
     let socket = SocketOptions {
-        receive_buffer: listener.socket.receive_buffer.or(Some(DATAGRAM_WANTED)),
-        send_buffer: listener.socket.send_buffer.or(Some(DATAGRAM_WANTED)),
+        receive_buffer: listener.socket.receive_buffer.or(Some(BUFFER_WANTED)),
+        send_buffer: listener.socket.send_buffer.or(Some(BUFFER_WANTED)),
         ..listener.socket.clone()
     };
     part.memory.extend(socket_buffers(&sockets, "", &socket).ok());

@@ -8,8 +8,11 @@ use super::formula::{Factor, bytes, count, number, product, size, sum};
 use super::listener::spliced_directions;
 use super::{Item, Part, Scope};
 use crate::config::{AccessLogTarget, HttpOptions, Topics};
+use crate::ring::DATAGRAM_BUFFER_LEN;
 use crate::server::build;
+use crate::server::sink::WAITING_MAX;
 use crate::service::topics::SEGMENTS_MAX;
+use crate::session::{PARTINGS_MAX, PENDING_MAX};
 
 /// Bytes of a page of memory, in which the kernel charges rings. Larger pages charge more.
 const PAGE: u64 = 4096;
@@ -18,16 +21,9 @@ const PAGE: u64 = 4096;
 const SUBMISSION: u64 = 64;
 const COMPLETION: u64 = 16;
 const BUFFER_ENTRY: u64 = 16;
-/// Bytes of a datagram buffer: `BUFFER_LEN` of `ring/datagram.rs`.
-const DATAGRAM_BUFFER: u64 = 65_664;
-/// Bytes of lines that may wait for one sink: `WAITING_MAX` of `server/sink.rs`.
-const SINK_MAX: u64 = 4 << 20;
 /// Bytes of lines that a worker gathers before it hands them over: `LINES_MAX` of
 /// `session/http/client/log.rs`. Lines of a turn come on top.
 const LINES_MAX: u64 = 32 << 10;
-/// Bytes of publications that may wait on a worker for delivery before it reads no more:
-/// `PENDING_MAX` of `session/topics.rs`.
-const PENDING_MAX: u64 = 1 << 20;
 /// Bytes of a filter of topics: a node of 48 bytes and its place among its siblings for each
 /// segment, and its text, about.
 const FILTER_SEGMENT: u64 = 128;
@@ -41,9 +37,6 @@ const OF_WORKER: u64 = 2;
 const OF_CONTROL: u64 = 16;
 /// Connections of the admin interface: `CONNECTIONS_MAX` of `server/admin/serve.rs`.
 const ADMIN_CONNECTIONS: u64 = 64;
-/// Connections of a worker whose peers were told why they end: `PARTINGS_MAX` of `session/mod.rs`.
-/// They count to no listener.
-const PARTINGS_MAX: u64 = 512;
 
 /// What the process has once, and each worker once.
 pub(super) fn process(scope: &Scope<'_>) -> Part {
@@ -105,7 +98,11 @@ fn buffers(scope: &Scope<'_>) -> Vec<Item> {
     // Without a listener of UDP they are address space that nothing touches.
     if scope.config.listeners.iter().any(|listener| listener.is_udp()) {
         let buffers = u64::from(build::ring(scope.config).datagram_buffers);
-        let each = [scope.workers(), number(buffers, "buffers"), bytes(DATAGRAM_BUFFER, "each")];
+        let each = [
+            scope.workers(),
+            number(buffers, "buffers"),
+            bytes(DATAGRAM_BUFFER_LEN.into(), "each"),
+        ];
         items.push(product("datagram buffers", &each));
     }
     items
@@ -131,7 +128,7 @@ fn shared(scope: &Scope<'_>) -> Vec<Item> {
         items.push(each("windows of WebSockets", most));
     }
     if !scope.topics.is_empty() {
-        items.push(each("publications to be delivered", bytes(PENDING_MAX, "(fixed)")));
+        items.push(each("publications to be delivered", bytes(PENDING_MAX as u64, "(fixed)")));
     }
     items
 }
@@ -156,11 +153,11 @@ fn log_targets<'a>(scope: &Scope<'a>) -> BTreeSet<Option<&'a Path>> {
 
 /// Lines of logs that wait.
 fn logs(scope: &Scope<'_>) -> Vec<Item> {
-    let mut items = vec![product("log of the program", &[bytes(SINK_MAX, "(fixed)")])];
+    let mut items = vec![product("log of the program", &[bytes(WAITING_MAX as u64, "(fixed)")])];
     let targets = log_targets(scope).len() as u64;
     if targets > 0 {
         let outputs = number(targets, "access logs");
-        let waiting = [outputs.clone(), bytes(SINK_MAX, "(fixed)")];
+        let waiting = [outputs.clone(), bytes(WAITING_MAX as u64, "(fixed)")];
         let gathered = [scope.workers(), outputs, bytes(LINES_MAX, "(fixed)")];
         items.push(sum("access logs", &[&waiting, &gathered]));
     }
@@ -169,7 +166,7 @@ fn logs(scope: &Scope<'_>) -> Vec<Item> {
 
 fn descriptors(scope: &Scope<'_>) -> Vec<Item> {
     let config = scope.config;
-    let partings = number(PARTINGS_MAX, "each (fixed)");
+    let partings = number(PARTINGS_MAX as u64, "each (fixed)");
     let mut items = vec![
         product("standard streams", &[number(STANDARD, "(fixed)")]),
         product("control plane", &[number(OF_CONTROL, "(fixed)")]),

@@ -2,11 +2,9 @@
 //! connections of TCP and SNI proxies and the flows of UDP proxies are counted at their listeners.
 
 use super::formula::{Factor, bytes, count, number, product, size, sum};
-use super::listener::{TLS, frame_upstream, socket_buffers};
+use super::listener::{TLS, socket_buffers};
 use super::{Item, Open, Part, Scope};
-use crate::config::{
-    Balance, FrameOptions, ListenerService, ServerAddress, ServerProtocol, Upstream,
-};
+use crate::config::{Balance, ListenerService, ServerAddress, ServerProtocol, Upstream};
 
 /// Bytes of a connection to a server, measured as one of HTTP/1.1 (docs/benchmarks.md).
 const CONNECTION: u64 = 691;
@@ -106,19 +104,12 @@ fn answers(scope: &Scope<'_>, upstream: &Upstream) -> [Item; 2] {
 /// for a connection, on each worker, and those that connections carry. One that rests before
 /// another try was among these.
 fn payloads(scope: &Scope<'_>, (index, upstream): (usize, &Upstream)) -> Item {
-    let of_frames = scope.config.listeners.iter().filter_map(|listener| match &listener.service {
-        ListenerService::Frame { options, .. } => {
-            (frame_upstream(&listener.service) == Some(index)).then_some(options)
-        }
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Messages(_)
-        | ListenerService::Sni { .. }
-        | ListenerService::Http(_) => None,
+    let listeners = scope.config.listeners.iter();
+    let of_frames = listeners.filter_map(|listener| {
+        let ListenerService::Frame { upstream, options } = &listener.service else { return None };
+        (*upstream == Some(index)).then_some(options.max_payload)
     });
-    let largest = of_frames.map(|options: &FrameOptions| options.max_payload).max();
+    let largest = of_frames.max();
     let payload = || size("listener.max_payload", largest.unwrap_or(u16::MAX));
     let waiting = [scope.workers(), count("pool_queue", upstream.pool.queue), payload()];
     let streams = count("streams_max", upstream.pool.streams_max);

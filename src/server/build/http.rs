@@ -269,6 +269,14 @@ fn wrong(listener: &str, message: String) -> StartError {
     StartError::Http { listener: listener.to_owned(), message }
 }
 
+/// A value, from where it is.
+fn revealed<T: Clone>(value: &Secret<T>, of_line: impl FnOnce(String) -> T) -> Result<T, String> {
+    match value {
+        Secret::Written(value) => Ok(value.clone()),
+        Secret::File(path) => secret(path).map(of_line),
+    }
+}
+
 /// What a file with a secret has, without the end of its line.
 pub(in crate::server) fn secret(path: &Path) -> Result<String, String> {
     let text =
@@ -287,13 +295,9 @@ pub(in crate::server) fn secret(path: &Path) -> Result<String, String> {
 pub(in crate::server) fn users(users: &config::Users) -> Result<Users, String> {
     let users = match users {
         config::Users::Listed(users) => {
-            let users = users.iter().map(|(name, hash)| {
-                let hash = match hash {
-                    Secret::Written(hash) => Ok(hash.clone()),
-                    Secret::File(path) => secret(path),
-                };
-                hash.map(|hash| (name, hash))
-            });
+            let users = users
+                .iter()
+                .map(|(name, hash)| revealed(hash, |line| line).map(|hash| (name, hash)));
             let users = users.collect::<Result<Vec<_>, _>>()?;
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
         }
@@ -329,10 +333,7 @@ pub(super) fn rewrite(route: &Route) -> Option<Rewrite> {
 fn edits(edits: &config::HeaderEdits) -> Result<HeaderEdits, String> {
     let fields = |fields: &[(String, Secret<Template>)]| {
         let each = fields.iter().map(|(name, value)| {
-            let value = match value {
-                Secret::Written(template) => template.clone(),
-                Secret::File(path) => Template::literal(&secret(path)?),
-            };
+            let value = revealed(value, |line| Template::literal(&line))?;
             Ok((name.as_str().into(), value))
         });
         each.collect::<Result<Vec<_>, String>>()

@@ -24,7 +24,7 @@ use crate::session::write_buffer::WriteBuffer;
 
 /// Files and values of one connection that are sent at once. Without flow control, no more requests
 /// are read; with it, others are refused as `overloaded`.
-const TRANSFERS_MAX: usize = 64;
+pub(crate) const TRANSFERS_MAX: usize = 64;
 /// What clients are told.
 const TOO_MANY: &str = "too many files are sent at once";
 const NOT_ALLOWED: &str = "the client has allowed no more of it in time";

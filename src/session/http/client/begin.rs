@@ -1,6 +1,5 @@
 //! What becomes of a request: its route, what is allowed, who answers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Http;
@@ -141,14 +140,14 @@ impl Http {
                         return self.answer_unforwarded(context, head, told, ended);
                     }
                 }
-                let path = proxy.rewrite.as_ref().map(|rewrite| rewrite.apply(head.path()));
-                let path = path.map(|path| path.map(Cow::into_owned));
-                if path == Some(None) {
-                    return self.answer_status(context, head, told, 404, None);
-                }
+                let path = match proxy.rewrite.as_ref().map(|rewrite| rewrite.apply(head.path())) {
+                    None => None,
+                    Some(Some(path)) => Some(path.into_owned()),
+                    Some(None) => return self.answer_status(context, head, told, 404, None),
+                };
                 let mut out = self.io.writer(&mut context.pages);
                 self.wire.send_continue(&mut out);
-                let to = (route, proxy, path.flatten(), meta);
+                let to = (route, proxy, path, meta);
                 match self.make_exchange(context, key, head, told, to) {
                     Ok(exchange) => {
                         self.begin_answer(Request::new(Responder::Proxy(exchange)));
