@@ -40,6 +40,11 @@ pub(super) trait Kind {
     fn words(&self) -> Option<String> {
         None
     }
+
+    /// The word that stands in the place of a value, for none.
+    fn none_word(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// True or false.
@@ -240,7 +245,11 @@ impl<K: Kind> Kind for Unless<K> {
     }
 
     fn words(&self) -> Option<String> {
-        self.1.words().map(|words| format!("{words}, or \"{}\"", self.0))
+        self.1.words()
+    }
+
+    fn none_word(&self) -> Option<&'static str> {
+        Some(self.0)
     }
 }
 

@@ -27,20 +27,20 @@ pub(super) fn describe<T, K: Kind<Value = T>>(
     default: &T,
 ) -> KeyDescription {
     let lines: Vec<&str> = doc.lines().map(str::trim).collect();
-    let doc = with_words(lines.join(" ").trim(), kind.words());
+    let doc = with_words(lines.join(" ").trim(), kind.words(), kind.none_word());
     KeyDescription { key, doc, default: kind.write(default), schema: kind.schema() }
 }
 
-/// Puts the values behind the first sentence, unless all of them are named anyway.
-fn with_words(doc: &str, words: Option<String>) -> String {
+/// Puts the values behind the first sentence, unless all of them are named anyway. The word for
+/// none goes with them, unless it is explained by a sentence of its own.
+fn with_words(doc: &str, words: Option<String>, none: Option<&str>) -> String {
     let named = |words: &str| words.split('"').skip(1).step_by(2).all(|word| doc.contains(word));
     let words = words.filter(|words| !words.starts_with('"') || !named(words));
-    let Some(words) = words else { return doc.to_owned() };
-    // What a word stands for that is no value may have a sentence of its own.
-    let words = match words.split_once(", or ") {
-        Some((values, word)) if doc.contains(&format!("{word}: ")) => values,
-        _ => &words,
-    };
+    let Some(mut words) = words else { return doc.to_owned() };
+    let none = none.map(|none| format!("\"{none}\""));
+    if let Some(none) = none.filter(|none| !doc.contains(&format!("{none}: "))) {
+        words = format!("{words}, or {none}");
+    }
     let (first, rest) = match doc.split_once(". ") {
         Some((first, rest)) => (first, format!(" {rest}")),
         None => (doc.trim_end_matches('.'), String::new()),

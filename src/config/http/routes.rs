@@ -143,7 +143,7 @@ fn route(
                 .as_ref()
                 .map_or_else(|| format!("route-{number}"), |name| name.get_ref().clone()),
             hosts: hosts.unwrap_or_else(|| vec![HostPattern::Any]),
-            path: path.into_inner(),
+            path,
             methods: if any_method { Vec::new() } else { methods.into_iter().flatten().collect() },
             headers,
             client_certificate,
@@ -208,33 +208,32 @@ fn path(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
     regexes: &mut accept::Regexes,
-) -> Spanned<PathPattern> {
+) -> PathPattern {
     only(section, given, PATHS);
     let exact = section.optional("path", accept::path).value();
     let prefix = section.optional("path_prefix", accept::path).value();
     let regex = section.optional("path_regex", |v| accept::regex(v, regexes)).value();
-    let exact = exact.map(|path| (path.span(), PathPattern::Exact(path.into_inner())));
-    let prefix = prefix.map(|path| (path.span(), PathPattern::Prefix(path.into_inner())));
-    let regex = regex.map(|regex| (regex.span(), PathPattern::Regex(regex.into_inner())));
-    let (span, path) = exact.or(prefix).or(regex).unwrap_or((0..0, PathPattern::Any));
-    Spanned::new(span, path)
+    let exact = exact.map(|path| PathPattern::Exact(path.into_inner()));
+    let prefix = prefix.map(|path| PathPattern::Prefix(path.into_inner()));
+    let regex = regex.map(|regex| PathPattern::Regex(regex.into_inner()));
+    exact.or(prefix).or(regex).unwrap_or(PathPattern::Any)
 }
 
 /// Whether the path of a route is known: one that is a mistake is told of already.
-fn is_read(given: &[Spanned<&'static str>], path: &Spanned<PathPattern>) -> bool {
+fn is_read(given: &[Spanned<&'static str>], path: &PathPattern) -> bool {
     let has_one = given.iter().any(|key| PATHS.contains(key.get_ref()));
-    !has_one || *path.get_ref() != PathPattern::Any
+    !has_one || *path != PathPattern::Any
 }
 
 /// What stands in the place of the matched prefix, and of the whole path.
 fn rewrites(
     section: &mut Section<'_, '_>,
-    path: &Spanned<PathPattern>,
+    path: &PathPattern,
     given: &[Spanned<&'static str>],
 ) -> (Option<String>, Option<Spanned<Template>>) {
     let prefix = section.optional("prefix_rewrite", |v| values::unless(v, "off", accept::path));
     let prefix = prefix.value();
-    let is_prefix = matches!(path.get_ref(), PathPattern::Prefix(_));
+    let is_prefix = matches!(path, PathPattern::Prefix(_));
     let is_wrong = !is_prefix && is_read(given, path);
     if let Some(prefix) = prefix.as_ref().filter(|one| one.get_ref().is_some() && is_wrong) {
         section.report(Mistake::new(
@@ -245,7 +244,7 @@ fn rewrites(
     }
     let whole = section.optional("path_rewrite", accept::path_template).value();
     if let Some(whole) = &whole
-        && !matches!(path.get_ref(), PathPattern::Regex(_))
+        && !matches!(path, PathPattern::Regex(_))
         && is_read(given, path)
     {
         section.report(Mistake::new(
@@ -260,11 +259,11 @@ fn rewrites(
 /// Templates name groups that the regular expression has.
 fn check_captures(
     section: &mut Section<'_, '_>,
-    path: &Spanned<PathPattern>,
+    path: &PathPattern,
     action: Option<&(Action, Range<usize>)>,
     rewrite: Option<&Spanned<Template>>,
 ) {
-    let groups = match path.get_ref() {
+    let groups = match path {
         PathPattern::Regex(regex) => Some(regex.groups()),
         PathPattern::Any | PathPattern::Exact(_) | PathPattern::Prefix(_) => None,
     };

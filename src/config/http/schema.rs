@@ -7,6 +7,7 @@ use super::{
     AccessLists, Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose,
     HealthOptions, RateLimit, Route, ServerProtocol, Symlinks, UnderscoreHeaders,
 };
+use crate::service::http::template::TEMPLATE_SIZE_MAX;
 
 pub(in super::super) const ACCESS_LOG: TableKeys =
     TableKeys { table: "[listener.access_log]", keys: &["format", "path", "template"] };
@@ -211,7 +212,7 @@ pub(super) const TRY_FILES_MAX: usize = 16;
 pub(super) const USERS_MAX: usize = 1024;
 /// Bytes of a name of a field, of a value or template, and of a path.
 pub(super) const FIELD_NAME_MAX: usize = 256;
-pub(super) const VALUE_SIZE_MAX: usize = 4 << 10;
+pub(super) const VALUE_SIZE_MAX: usize = TEMPLATE_SIZE_MAX;
 /// Bytes of a message of gRPC.
 pub(super) const GRPC_MESSAGE_RANGE: RangeInclusive<u32> = 0..=4095 << 20;
 /// Bytes of the name of a handler.

@@ -112,7 +112,7 @@ mod tests {
             ("^/f/x(.*)$", "/pub/$1", "/f/x..", None),
             ("^/f/x(.*)$", "/$1", "/f/x.//evil.example/", None),
             ("^/f/x(.*)$", "/pub/$1", "/f/x..a", Some("/pub/..a")),
-            // An escape that is cut apart is no path.
+            // A path with an escape that is cut apart is refused.
             ("^/(.)C3%A9$", "/$1", "/%C3%A9", None),
             ("^/(..)3%A9$", "/$1", "/%C3%A9", None),
             ("^/(.*)$", "/n/$1", "/%C3%A9%2F", Some("/n/%C3%A9%2F")),
