@@ -21,11 +21,12 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ringway::mem::{Outgoing, Pool, Slab};
 use ringway::net::tls::records::{Opener, Sealer};
-use ringway::net::tls::{Aead, TrafficKey, Version as TlsVersion};
+use ringway::net::tls::{Aead, TrafficKey};
 use ringway::proto::frame::{Command, Header, PAYLOAD_MAX, Reader, Version, write_frame};
 use ringway::proto::http::RequestHead;
 use ringway::proto::http1::{HeadLimits, RequestReader};
 use ringway::proto::proxy_protocol;
+use ringway::proto::tls::Version as TlsVersion;
 use ringway::runtime::{Timers, clock};
 use ringway::service::http::route::{HostMatch, PathMatch, PathRegex, RouteMatch, Router};
 

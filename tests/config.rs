@@ -13,6 +13,8 @@ mod http;
 mod include;
 #[path = "config/inherit.rs"]
 mod inherit;
+#[path = "config/pages.rs"]
+mod pages;
 #[path = "config/schema.rs"]
 mod schema;
 #[path = "config/websocket.rs"]
@@ -2174,6 +2176,28 @@ fn the_admin_interface_has_only_the_keys_of_tls_that_it_uses() {
     }
     let config = good(&format!("{MINIMAL}[admin.tls]\ncertificate = \"/c\"\nkey = \"/k\"\n"));
     assert!(config.to_toml().contains("[admin.tls]") && !config.to_toml().contains("ocsp"));
+}
+
+#[test]
+fn names_of_tls_are_known_ones_and_pins_are_digests() {
+    let listener = "[[listener]]\nname = \"a\"\nlisten = \"[::1]:1\"\nprotocol = \"echo\"\n\
+                    tls.certificate = \"a.pem\"\ntls.key = \"a.key\"\n";
+    let upstream = "[upstream.u]\nservers = \"[::1]:2\"\n";
+    let rows = [
+        (listener, "tls.groups = [\"x25519\"]", "\"X25519\""),
+        (listener, "tls.cipher_suites = \"RC4\"", "TLS_AES_256_GCM_SHA384"),
+        (
+            listener,
+            "tls.cipher_suites = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"\ntls.min_version = \"1.3\"",
+            "none of them is of an allowed version",
+        ),
+        (upstream, "tls.pins = [\"spki:0\"]", "64 hexadecimal digits"),
+        (upstream, "tls.groups = \"p-256\"", "X25519MLKEM768"),
+    ];
+    for (table, line, said) in rows {
+        let report = bad(&format!("{table}{line}\n"));
+        assert!(report.to_string().contains(said), "{line}: {report}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("mem", &[]),
     ("ring", &["mem"]),
     ("runtime", &["ring", "mem"]),
-    ("net", &["runtime", "ring", "mem"]),
+    ("net", &["proto::tls", "runtime", "ring", "mem"]),
     ("fs", &["runtime", "ring", "mem"]),
     (
         "proto",
@@ -44,7 +44,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["session", "handler", "service", "proto", "net", "runtime", "ring", "mem", "config"],
     ),
     ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
-    ("config", &["service::http"]),
+    ("config", &["service::http", "proto::tls"]),
     ("import", &[]),
     ("load", &["client", "session", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("cli", &["config", "import", "server", "handler", "client", "load", "proto", "ring", "net"]),

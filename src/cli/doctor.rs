@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{fail, print};
+use crate::net::tls::Aead;
 use crate::net::tls::kernel::{self, Combination, Verdict};
-use crate::net::tls::{Aead, Version};
+use crate::proto::tls::Version;
 use crate::ring::uring::{Direct, Feature, Presence, RingOptions, Uring, probe};
 
 /// Locked memory that the rings of a worker with the default sizes take: 51 pages on Linux 6.18.

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::connect::screen;
 use super::{fail, print};
-use crate::net::tls::{
-    ClientOptions, Info, Pin, Roots, ServerName, Session, Summary, client_config,
-};
+use crate::net::tls::{ClientOptions, Info, Roots, ServerName, Session, Summary, client_config};
+use crate::proto::tls::Pin;
 
 /// The last second that HTTP's format of times can show.
 const YEAR_9999_END: u64 = 253_402_300_799;

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ClientError, Tls};
-use crate::net::tls::{ClientOptions, PinError, Policy, Roots, Version};
+use crate::net::tls::{ClientOptions, Policy, Roots};
+use crate::proto::tls::{PinError, Version};
 
 /// The TLS options of a client, as data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,7 @@ pub fn json_schema() -> String {
         "type": "object",
         "additionalProperties": false,
         "properties": root(),
+        "$defs": { "listener": listener(), "route": route(), "upstream": upstream() },
     });
     // Texts and numbers can always be written.
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
@@ -60,10 +61,10 @@ fn root() -> Map<String, Value> {
             "log" => table(&LOG, &[Log::describe()], &[], &[]),
             "include" => any_number(&text()),
             "defaults" => defaults(),
-            "hosts" | "networks" => named(one_or_more(&text())),
-            "listener" => json!({ "type": "array", "minItems": 1, "items": listener() }),
-            "upstream" => named(upstream()),
-            "topics" => named(table(&TOPICS, &[Topics::describe()], &[], &[])),
+            "hosts" | "networks" => named(&one_or_more(&text())),
+            "listener" => json!({ "type": "array", "minItems": 1, "items": defined("listener") }),
+            "upstream" => named(&defined("upstream")),
+            "topics" => named(&table(&TOPICS, &[Topics::describe()], &[], &[])),
             // A test allows no other key.
             _ => json!({}),
         };
@@ -72,23 +73,28 @@ fn root() -> Map<String, Value> {
     root
 }
 
+/// A table that stands in several places.
+fn defined(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
 /// Tables of which nothing is required, without what each has for itself.
 fn defaults() -> Value {
-    let tables = [("listener", listener()), ("route", route()), ("upstream", upstream())];
-    let tables = tables.map(|(name, mut table)| {
-        if let Some(table) = table.as_object_mut() {
-            table.remove("required");
-            if let Some(Value::Object(keys)) = table.get_mut("properties") {
-                keys.retain(|key, _| !is_of_one(name, key));
-            }
-        }
+    let tables = [("listener", &LISTENER), ("route", &ROUTE), ("upstream", &UPSTREAM)];
+    let tables = tables.map(|(name, table)| {
+        let keys = table.keys.iter().filter(|key| !is_of_one(name, key));
+        let keys = keys.map(|key| {
+            ((*key).to_owned(), json!({ "$ref": format!("#/$defs/{name}/properties/{key}") }))
+        });
+        let keys: Map<String, Value> = keys.collect();
+        let table = json!({ "type": "object", "additionalProperties": false, "properties": keys });
         (name, table)
     });
     table(&DEFAULTS, &[], &tables, &[])
 }
 
 /// A table whose keys are names that the file chooses.
-fn named(each: Value) -> Value {
+fn named(each: &Value) -> Value {
     json!({
         "type": "object",
         "propertyNames": { "pattern": "^[a-z][a-z0-9_-]{0,62}$" },
@@ -207,7 +213,7 @@ fn listener() -> Value {
         ("access_log", log),
         ("request_headers", edits(&REQUEST_HEADERS)),
         ("response_headers", edits(&RESPONSE_HEADERS)),
-        ("route", json!({ "type": "array", "items": route() })),
+        ("route", json!({ "type": "array", "items": defined("route") })),
         ("tls", tls(&LISTENER_TLS)),
     ];
     table(&LISTENER, &groups, &own, &["name", "listen", "protocol"])

@@ -35,8 +35,8 @@ pub use self::http::{
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
     HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options,
     HttpCheck, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RelayFormat,
-    RetryOn, Route, Secret, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
-    UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
+    RetryOn, Route, Secret, ServerProtocol, ServerShare, SocketLimits, Symlinks, UnderscoreHeaders,
+    Users, WebSocketOptions, WebSocketService,
 };
 pub use self::include::{included_files, with_includes};
 pub use self::json_schema::json_schema;
@@ -51,7 +51,7 @@ pub use self::services::{
 pub use self::sni::SniOptions;
 pub use self::text::ConfigText;
 pub use self::tls::{
-    CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
+    CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, UpstreamTls,
 };
 pub use self::topics::{QueuePolicy, Topics};
 

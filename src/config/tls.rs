@@ -18,6 +18,7 @@ use super::report::Mistake;
 use super::schema::{DAY, HOUR, MILLISECOND, MINUTE, TableKeys, Words, keys};
 use super::section::Section;
 use super::table::table;
+use crate::proto::tls::{CIPHER_SUITES, CipherSuite, GROUPS, Group, Pin, PinError, Version};
 
 table! {
     /// How a listener speaks TLS.
@@ -84,24 +85,14 @@ table! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct TlsPolicy {
         /// The lowest version.
-        "min_version" min_version: TlsVersion = TlsVersion::Tls12, Choice(VERSION_WORDS);
+        "min_version" min_version: Version = Version::Tls12, Choice(VERSION_WORDS);
         /// Cipher suites by their IANA names, the best first, up to 64. Without any, the usual
         /// ones.
-        "cipher_suites" cipher_suites: Vec<String> = Vec::new(), NAMES;
+        "cipher_suites" cipher_suites: Vec<CipherSuite> = Vec::new(), SUITES;
         /// Key exchange groups by their IANA names, the best first, up to 64. Without any, the
         /// usual ones.
-        "groups" groups: Vec<String> = Vec::new(), NAMES;
+        "groups" groups: Vec<Group> = Vec::new(), GROUP_NAMES;
     }
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    #[default]
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
 }
 
 /// Whether clients show a certificate.
@@ -131,7 +122,7 @@ table! {
         /// The certificates or keys that a server may have, one of which is enough: "spki:SHA256"
         /// (of the public key) or "cert:SHA256", in hexadecimal or base64, up to 64. Without any,
         /// all.
-        "pins" pins: Vec<String> = Vec::new(), NAMES;
+        "pins" pins: Vec<Pin> = Vec::new(), PINS;
         /// The path of a file with lists of revoked certificates, in PEM, or "off".
         "crl" crl: Option<PathBuf> = None, FILE_OR_OFF;
         .. {
@@ -162,7 +153,7 @@ pub(super) const UPSTREAM_TLS: TableKeys = TableKeys {
     keys: keys![UpstreamTls::KEYS, &["certificate", "key"], TlsPolicy::KEYS],
 };
 
-const VERSION_WORDS: Words<TlsVersion> = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+const VERSION_WORDS: Words<Version> = &[("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 const CLIENT_AUTH_WORDS: Words<ClientAuth> = &[
     ("off", ClientAuth::Off),
     ("optional", ClientAuth::Optional),
@@ -180,7 +171,16 @@ const FILE: Custom<PathBuf> = Custom {
     schema: || json!({ "type": "string", "minLength": 1 }),
 };
 const NAME: Text = Text { accept: |value| accept::text(value, 100) };
-const NAMES: List<Text> = List { counts: 0..=64, each: NAME };
+const SUITES: List<Choice<CipherSuite>> = List { counts: 0..=64, each: Choice(&CIPHER_SUITES) };
+const GROUP_NAMES: List<Choice<Group>> = List { counts: 0..=64, each: Choice(&GROUPS) };
+const PINS: List<Custom<Pin>> = List {
+    counts: 0..=64,
+    each: Custom {
+        accept: pin,
+        write: |pin| Value::from(pin.to_string()),
+        schema: || json!({ "type": "string", "pattern": "^(spki|cert):" }),
+    },
+};
 
 fn file(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     accept::path(value, "the path of a file")
@@ -192,10 +192,19 @@ fn file_or_made(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
     Ok(made.unwrap_or_else(|| PathBuf::from(SELF_SIGNED)))
 }
 
+fn pin(value: &DeValue<'_>) -> Result<Pin, Fault> {
+    const EXPECTED: &str = "\"spki:SHA256\" or \"cert:SHA256\"";
+    accept::parsed(value, EXPECTED, |text| {
+        text.parse().map_err(|error: PinError| {
+            format!("{error}; `ringway doctor --tls` shows those of a server")
+        })
+    })
+}
+
 /// The table of a listener, or of the admin interface, which has only some of the keys.
 pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
     let certificates = certificates(&mut section);
-    let policy = TlsPolicy::read(&mut section);
+    let policy = policy(&mut section);
     let tls = ListenerTls { certificates, policy, ..ListenerTls::read(&mut section) };
     let is_known = section.is_good("client_auth") && section.is_good("client_ca");
     if is_known && tls.client_auth != ClientAuth::Off && tls.client_ca.is_none() {
@@ -205,6 +214,19 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
     }
     section.finish();
     tls
+}
+
+/// What is allowed.
+fn policy(section: &mut Section<'_, '_>) -> TlsPolicy {
+    let policy = TlsPolicy::read(section);
+    let is_old = |suite: &CipherSuite| suite.version() < policy.min_version;
+    let suites = &policy.cipher_suites;
+    if section.is_good("min_version") && !suites.is_empty() && suites.iter().all(is_old) {
+        let message = "`cipher_suites`: none of them is of an allowed version".to_owned();
+        let help = "add one of TLS 1.3, as \"TLS_AES_128_GCM_SHA256\"".to_owned();
+        section.miss("cipher_suites", message, help);
+    }
+    policy
 }
 
 /// The files of each certificate.
@@ -234,7 +256,7 @@ fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
 pub(super) fn upstream(mut section: Section<'_, '_>) -> UpstreamTls {
     let certificate = section.optional("certificate", |v| FILE_OR_OFF.accept(v)).or(None);
     let key = section.optional("key", |v| FILE_OR_OFF.accept(v)).or(None);
-    let policy = TlsPolicy::read(&mut section);
+    let policy = policy(&mut section);
     let tls = UpstreamTls::read(&mut section);
     if certificate.is_some() != key.is_some() {
         let missing = if key.is_some() { "certificate" } else { "key" };

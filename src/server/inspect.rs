@@ -15,10 +15,10 @@ use super::build::tls::{Common, Expiry, certificate, read, ticket_keys};
 use crate::config::{
     AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HeaderEdits,
     HttpOptions, ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress,
-    Severity, TlsPolicy, Upstream, UpstreamTls, Users, WebSocketService,
+    Severity, Upstream, UpstreamTls, Users, WebSocketService,
 };
 use crate::handler::{HttpHandlers, WebSocketHandlers};
-use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
+use crate::net::tls::{check_issuers, check_revocations};
 
 /// Names that are resolved at a time.
 const RESOLVERS: usize = 16;
@@ -286,7 +286,6 @@ impl Inspection {
                 self.error(place, message, "make one with `openssl rand -out FILE 80`");
             }
         }
-        self.policy(place, &tls.policy);
         self.rest_of_tls(before, place, make);
         let unused = [("client_ca", &tls.client_ca), ("client_crl", &tls.client_crl)];
         for (key, _) in unused.iter().filter(|(_, path)| path.is_some()) {
@@ -311,40 +310,15 @@ impl Inspection {
         self.expiring.push(Finding { place, severity: Severity::Warning, message, help });
     }
 
-    /// The names of cipher suites and groups.
-    fn policy(&mut self, place: &Place, policy: &TlsPolicy) {
-        let Err(error) = build::tls::policy(policy).check() else { return };
-        let at = |names: &[String], name: &String| names.iter().position(|one| one == name);
-        let (key, at) = match &error {
-            PolicyError::Suite(name) => ("cipher_suites", at(&policy.cipher_suites, name)),
-            PolicyError::Group(name) => ("groups", at(&policy.groups, name)),
-            PolicyError::NoSuite => ("cipher_suites", None),
-        };
-        let place = place.clone().key(key);
-        let place = at.map_or_else(|| place.clone(), |at| place.clone().at(at));
-        self.error(place, error.to_string(), "remove it for the usual ones, or correct the name");
-    }
-
     fn upstream(&mut self, upstream: &Upstream) {
         let Some(tls) = &upstream.tls else { return };
         let place = Place::upstream(&upstream.name).key("tls");
         let before = self.findings.len();
-        let UpstreamTls { ca, verify, pins, identity, crl, .. } = &**tls;
+        let UpstreamTls { ca, verify, identity, crl, .. } = &**tls;
         self.text(&place, "ca", ca.as_ref().filter(|_| *verify), check_issuers);
         self.text(&place, "crl", crl.as_ref(), check_revocations);
         if let Some((chain, key)) = identity {
             self.identity(&place, chain, key);
-        }
-        self.policy(&place, &tls.policy);
-        for (at, pin) in pins.iter().enumerate() {
-            if let Err(error) = pin.parse::<Pin>() {
-                let place = place.clone().key("pins").at(at);
-                self.error(
-                    place,
-                    error.to_string(),
-                    "`ringway doctor --tls` shows those of a server",
-                );
-            }
         }
         let places: Vec<usize> = (0..upstream.servers.len()).collect();
         let make = || {

@@ -6,8 +6,9 @@ use super::latency::Latencies;
 use super::stats_http::{HttpStats, OriginStats, ServerCounters};
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
-use crate::net::tls::{Fault, SUITES, Session as TlsSession};
+use crate::net::tls::{Fault, Session as TlsSession};
 use crate::proto::frame::Code;
+use crate::proto::tls::CIPHER_SUITES;
 use crate::runtime::{Counter, Gauge, Quota, Registry};
 use crate::service::CloseReason;
 use crate::service::frame::Tally;
@@ -100,8 +101,8 @@ pub struct TlsStats {
     pub done: [Counter; 2],
     /// Of them, those that resumed a session.
     pub resumed: Counter,
-    /// Handshakes that were done, by cipher suite, in the order of [`SUITES`].
-    pub suites: [Counter; SUITES.len()],
+    /// Handshakes that were done, by cipher suite, in the order of [`CIPHER_SUITES`].
+    pub suites: [Counter; CIPHER_SUITES.len()],
     /// Connections that the kernel encrypts, since their first large file or bulk flow.
     pub offloaded: Counter,
     /// Handshakes that failed, in the order of [`Fault::ALL`].
@@ -113,7 +114,7 @@ impl TlsStats {
         Self {
             done: [const { Counter::new() }; 2],
             resumed: Counter::new(),
-            suites: [const { Counter::new() }; SUITES.len()],
+            suites: [const { Counter::new() }; CIPHER_SUITES.len()],
             offloaded: Counter::new(),
             failed: [const { Counter::new() }; Fault::ALL.len()],
         }
@@ -124,7 +125,7 @@ impl TlsStats {
         let Some(info) = session.and_then(TlsSession::info) else { return };
         self.done[usize::from(info.version == "TLSv1.3")].add(1);
         self.resumed.add(u64::from(info.resumed));
-        if let Some(at) = SUITES.iter().position(|suite| *suite == info.suite) {
+        if let Some(at) = CIPHER_SUITES.iter().position(|(suite, _)| *suite == info.suite) {
             self.suites[at].add(1);
         }
     }

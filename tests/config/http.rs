@@ -8,8 +8,9 @@ use ringway::config::{
     GrpcCheck, HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions,
     HostHeader, HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService,
     PathPattern, RateKey, RateLimit, RetryOn, Route, Secret, ServerProtocol, ServerShare, Symlinks,
-    TryFile, UnderscoreHeaders, Users,
+    UnderscoreHeaders, Users,
 };
+use ringway::service::http::files::attempt::Attempt;
 use ringway::service::http::route::PathRegex;
 use ringway::service::http::template::{Purpose, Template};
 
@@ -226,7 +227,7 @@ fall = 100
 ca = "/etc/ca.pem"
 verify = false
 server_name = "inner.example"
-pins = ["spki:AAAA"]
+pins = ["spki:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
 certificate = "/etc/own.pem"
 key = "/etc/own.key"
 crl = "/etc/ca.crl"
@@ -1782,12 +1783,12 @@ fn values_of_routes_arrive_where_they_belong() {
         root: "/srv/www".into(),
         index: texts(&["index.htm", "default.htm"]),
         try_files: vec![
-            TryFile::Path(String::new()),
-            TryFile::Path(".html".to_owned()),
-            TryFile::Path("/page.html".to_owned()),
-            TryFile::Folder,
-            TryFile::File("/app%20x.html".to_owned()),
-            TryFile::Status(410),
+            Attempt::Path("".into()),
+            Attempt::Path(".html".into()),
+            Attempt::Path("/page.html".into()),
+            Attempt::Folder,
+            Attempt::File("app x.html".into()),
+            Attempt::Status(410),
         ],
         content_types: pairs(&[("tar.gz", "application/x-tar"), ("wasm", "application/wasm")]),
         default_type: "text/plain; charset=utf-8".to_owned(),

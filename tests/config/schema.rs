@@ -102,6 +102,11 @@ fn the_schema_refuses_what_is_plainly_wrong() {
 #[test]
 fn the_schema_says_something_of_every_key() {
     fn look(path: &str, schema: &serde_json::Value) {
+        for (name, schema) in
+            schema.get("$defs").and_then(|one| one.as_object()).into_iter().flatten()
+        {
+            look(name, schema);
+        }
         let Some(properties) = schema.get("properties").and_then(|one| one.as_object()) else {
             for part in ["items", "additionalProperties"] {
                 schema.get(part).iter().for_each(|part| look(path, part));

@@ -13,6 +13,7 @@ use ringway::net::tls::{
     ServerConfig, ServerName, ServerOptions, Session, Tickets, TlsError, client_config,
     server_config,
 };
+use ringway::proto::tls::{CIPHER_SUITES, GROUPS};
 use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::forger::Forger;
@@ -55,10 +56,12 @@ impl Configs {
         let key = key.serialize_pem();
         let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), None);
         let certificates = vec![(certificate.expect("it fits"), Vec::new())];
-        let suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned();
+        let is_suite = |(name, _): &&(&str, _)| *name == "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+        let (_, suite) = CIPHER_SUITES.iter().find(is_suite).expect("it is known");
+        let (_, group) = GROUPS.iter().find(|(name, _)| *name == "X25519").expect("it is known");
         let policy = Policy {
-            suites: if is_old { vec![suite] } else { Vec::new() },
-            groups: vec!["X25519".to_owned()],
+            suites: if is_old { vec![*suite] } else { Vec::new() },
+            groups: vec![*group],
             ..Policy::default()
         };
         let server = ServerOptions {

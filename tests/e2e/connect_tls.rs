@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
-use ringway::net::tls::{Certificate, Pin};
+use ringway::net::tls::Certificate;
+use ringway::proto::tls::Pin;
 use rustls::{ServerConnection, StreamOwned};
 
 use crate::pki::*;

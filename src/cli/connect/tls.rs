@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use crate::client::Tls;
 use crate::client::tls_plan::{Blob, TlsPlan};
-use crate::net::tls::{KeyLogFile, Pin};
+use crate::net::tls::KeyLogFile;
+use crate::proto::tls::Pin;
 
 /// How TLS is spoken, for the schemes that do.
 #[derive(Debug, Clone, Default, Args)]

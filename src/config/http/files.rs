@@ -1,7 +1,5 @@
 //! Keys of a route with `files` that have a form of their own.
 
-use std::fmt;
-
 use serde_json::{Value as Schema, json};
 use toml::de::DeValue;
 use toml::{Spanned, Value};
@@ -12,36 +10,14 @@ use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept::{error_status, field_value, media_type, url_path};
 use super::schema::TRY_FILES_MAX;
-
-/// One of the files that are tried: an entry of `try_files`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TryFile {
-    /// `"$path"`, or with a text behind it that makes another name, as in `"$path.html"`.
-    Path(String),
-    /// `"$path/"`: the folder.
-    Folder,
-    /// `"/NAME"`: this file below the directory, by its path.
-    File(String),
-    /// `"=STATUS"`: no file.
-    Status(u16),
-}
-
-impl fmt::Display for TryFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path(behind) => write!(f, "$path{behind}"),
-            Self::Folder => f.write_str("$path/"),
-            Self::File(path) => f.write_str(path),
-            Self::Status(status) => write!(f, "={status}"),
-        }
-    }
-}
+use crate::service::http::files::attempt::Attempt;
+use crate::service::http::files::path::file_name;
 
 /// `try_files`.
 pub(super) struct TryFiles;
 
 impl TryFiles {
-    const LIST: List<Custom<TryFile>> = List {
+    const LIST: List<Custom<Attempt>> = List {
         counts: 1..=TRY_FILES_MAX,
         each: Custom {
             accept: try_file,
@@ -52,19 +28,19 @@ impl TryFiles {
 }
 
 impl Kind for TryFiles {
-    type Value = Vec<TryFile>;
+    type Value = Vec<Attempt>;
 
-    fn accept(&self, value: &DeValue<'_>) -> Result<Vec<TryFile>, Fault> {
+    fn accept(&self, value: &DeValue<'_>) -> Result<Vec<Attempt>, Fault> {
         Self::LIST.accept(value)
     }
 
-    fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<Vec<TryFile>> {
+    fn read(&self, key: &str, section: &mut Section<'_, '_>) -> Field<Vec<Attempt>> {
         let Some(given) = section.spanned_list(key, &Self::LIST.counts, try_file) else {
             return Field::Nothing;
         };
         for (at, one) in given.iter().enumerate() {
             let is_last = at + 1 == given.len();
-            if matches!(one.get_ref(), TryFile::Status(_)) && !is_last {
+            if matches!(one.get_ref(), Attempt::Status(_)) && !is_last {
                 let message = format!("`try_files`: nothing is tried after \"{}\"", one.get_ref());
                 section.report(Mistake::new(one.span(), message, "move it to the end"));
             }
@@ -77,7 +53,7 @@ impl Kind for TryFiles {
         Field::Value(Spanned::new(0..0, files))
     }
 
-    fn write(&self, value: &Vec<TryFile>) -> Value {
+    fn write(&self, value: &Vec<Attempt>) -> Value {
         Self::LIST.write(value)
     }
 
@@ -86,29 +62,34 @@ impl Kind for TryFiles {
     }
 }
 
-fn try_file(value: &DeValue<'_>) -> Result<TryFile, Fault> {
+fn try_file(value: &DeValue<'_>) -> Result<Attempt, Fault> {
     const EXPECTED: &str = "\"$path\", \"$path/\", a file as in \"/index.html\", or \"=404\"";
     parsed(value, EXPECTED, |text| {
         if let Some(status) = text.strip_prefix('=') {
-            return error_status(status).map(TryFile::Status);
+            return error_status(status).map(Attempt::Status);
         }
         if let Some(behind) = text.strip_prefix("$uri") {
             return Err(format!("the path is `$path` here: write \"$path{behind}\""));
         }
         match text.strip_prefix("$path") {
-            Some("/") => Ok(TryFile::Folder),
-            Some("") => Ok(TryFile::Path(String::new())),
+            Some("/") => Ok(Attempt::Folder),
+            Some("") => Ok(Attempt::Path("".into())),
             Some(behind) => {
                 // Behind a name it begins a new segment, or goes on with the last one.
                 let path = if behind.starts_with('/') { behind } else { &format!("/x{behind}") };
                 file_path(path)?;
                 match behind.contains(['%', '$']) {
                     true => Err("write the end of a name, as in \"$path.html\"".to_owned()),
-                    false => Ok(TryFile::Path(behind.to_owned())),
+                    false => Ok(Attempt::Path(behind.into())),
                 }
             }
             None if text.starts_with('/') => {
-                file_path(text).map(|()| TryFile::File(text.to_owned()))
+                file_path(text)?;
+                let mut name = String::new();
+                // A file that is named here may begin with a dot.
+                file_name(text, true, &mut name)
+                    .map_err(|_no_name| "no file can have this name".to_owned())?;
+                Ok(Attempt::File(name.into()))
             }
             None => Err(format!("write {EXPECTED}")),
         }

@@ -18,7 +18,6 @@ use super::schema::{DAY, HOUR, MILLISECOND};
 use super::table::table;
 use crate::service::http::template::Template;
 
-pub use self::files::TryFile;
 pub use self::http2::Http2Options;
 pub use self::origin::{
     EjectOptions, GrpcCheck, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck,

@@ -20,7 +20,8 @@ use super::super::section::{Field, Section};
 use super::super::table::table;
 use super::files::{self, TryFiles};
 use super::schema::{CODING_WORDS, ENTRIES_MAX, GRPC_MESSAGE_RANGE, RATE_RANGE, SYMLINKS_WORDS};
-use super::{AccessLists, SocketLimits, TryFile, WebSocketOptions, accept};
+use super::{AccessLists, SocketLimits, WebSocketOptions, accept};
+use crate::service::http::files::attempt::Attempt;
 use crate::service::http::route::PathRegex;
 use crate::service::http::template::Template;
 
@@ -205,8 +206,7 @@ table! {
         /// file of that path; "$path.html" or "$path/page.html", a file with more behind that name;
         /// "$path/", the directory, if it has something to show; "/app.html", always this file
         /// below the directory; and, as the last one, "=404" or another status from 400 to 599.
-        "try_files" try_files: Vec<TryFile> =
-            vec![TryFile::Path(String::new()), TryFile::Folder], TryFiles;
+        "try_files" try_files: Vec<Attempt> = Attempt::usual(), TryFiles;
         /// Whether a directory without such a file is listed. Off by default, so that names of
         /// files are not disclosed.
         "listing" listing: bool = false, Bool;

@@ -9,9 +9,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::{KeyLog, RootCertStore};
 
 use super::certificate::{certificates, key_error, private_key};
-use super::pins::{Pin, PinVerifier};
+use super::pins::PinVerifier;
 use super::policy::Policy;
 use super::server::revocations;
+use crate::proto::tls::Pin;
 
 /// Sessions that are remembered to be resumed, by server.
 const SESSIONS: usize = 256;
@@ -65,7 +66,7 @@ impl fmt::Debug for ClientOptions {
 /// # Errors
 /// What is wrong with the options, in a sentence.
 pub fn client_config(options: ClientOptions) -> Result<Arc<ClientConfig>, String> {
-    let provider = options.policy.provider().map_err(|error| error.to_string())?;
+    let provider = options.policy.provider();
     let store = match &options.roots {
         Roots::System => Some(system_roots()?),
         Roots::Given(text) => Some(root_store(text)?),

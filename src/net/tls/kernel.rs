@@ -12,8 +12,8 @@ use nix::errno::Errno;
 
 use self::info::CryptoInfo;
 use super::keys::{Aead, KeySource, TrafficKey};
-use super::policy::Version;
 use super::records::{Kind, alert, key_update};
+use crate::proto::tls::Version;
 use crate::ring::{Fd, TlsCalls};
 
 pub use self::probe::{Combination, Report, Verdict, probe};

@@ -8,7 +8,7 @@ use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ProtocolVersion};
 use zeroize::Zeroize;
 
-use super::policy::Version;
+use crate::proto::tls::Version;
 
 /// Bytes of the longest key.
 const KEY_MAX: usize = 32;

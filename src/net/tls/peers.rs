@@ -14,7 +14,7 @@ use rustls::{
 };
 
 use super::keys::{Aead, KeySource, TrafficKey};
-use super::policy::Version;
+use crate::proto::tls::Version;
 
 /// Which end is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,20 +1,11 @@
-//! Which versions, cipher suites and groups are spoken.
+//! Which versions, cipher suites and groups are spoken, as rustls has them.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion, version};
 
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// TLS 1.2 (RFC 5246).
-    #[default]
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    Tls13,
-}
+use crate::proto::tls::{CIPHER_SUITES, CipherSuite, Group, Version};
 
 /// All versions, the highest first.
 static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
@@ -24,71 +15,10 @@ static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12]
 pub struct Policy {
     /// The lowest version.
     pub min_version: Version,
-    /// Cipher suites by their IANA names, the best first; empty for the usual ones.
-    pub suites: Vec<String>,
-    /// Key exchange groups by their IANA names, the best first; empty for the usual ones.
-    pub groups: Vec<String>,
-}
-
-/// A name that is unknown, or a combination that allows nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PolicyError {
-    /// No cipher suite has this name.
-    Suite(String),
-    /// No group has this name.
-    Group(String),
-    /// None of the cipher suites is of an allowed version.
-    NoSuite,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Suite(name) => {
-                write!(f, "no cipher suite is called {name:?}: there are {}", suites().join(", "))
-            }
-            Self::Group(name) => {
-                write!(f, "no group is called {name:?}: there are {}", groups().join(", "))
-            }
-            Self::NoSuite => f.write_str("none of the cipher suites is of an allowed version"),
-        }
-    }
-}
-
-impl std::error::Error for PolicyError {}
-
-/// The IANA names of all cipher suites.
-pub const SUITES: [&str; 9] = [
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-];
-
-/// The names of all cipher suites.
-fn suites() -> Vec<&'static str> {
-    aws_lc_rs::ALL_CIPHER_SUITES.iter().filter_map(suite_name).collect()
-}
-
-/// The names of all groups.
-fn groups() -> Vec<&'static str> {
-    aws_lc_rs::ALL_KX_GROUPS.iter().filter_map(|group| group.name().as_str()).collect()
-}
-
-/// As IANA has it: rustls calls those of TLS 1.3 otherwise.
-pub(super) fn suite_name(suite: &SupportedCipherSuite) -> Option<&'static str> {
-    let name = suite.suite().as_str()?;
-    Some(match name {
-        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
-        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
-        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
-        name => name,
-    })
+    /// Cipher suites, the best first; empty for the usual ones.
+    pub suites: Vec<CipherSuite>,
+    /// Key exchange groups, the best first; empty for the usual ones.
+    pub groups: Vec<Group>,
 }
 
 impl Policy {
@@ -101,80 +31,82 @@ impl Policy {
     }
 
     /// The cryptography with what is allowed.
-    ///
-    /// # Errors
-    /// When a name is unknown, or nothing is left.
-    pub(super) fn provider(&self) -> Result<Arc<CryptoProvider>, PolicyError> {
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
         let mut provider = aws_lc_rs::default_provider();
         if !self.suites.is_empty() {
-            let all = aws_lc_rs::ALL_CIPHER_SUITES;
-            let mut chosen = Vec::with_capacity(self.suites.len());
-            for name in &self.suites {
-                let found = all.iter().find(|suite| suite_name(suite) == Some(name));
-                chosen.push(*found.ok_or_else(|| PolicyError::Suite(name.clone()))?);
-            }
-            provider.cipher_suites = chosen;
+            provider.cipher_suites = self.suites.iter().filter_map(|suite| known(*suite)).collect();
         }
         if !self.groups.is_empty() {
-            let mut chosen: Vec<&'static dyn SupportedKxGroup> = Vec::new();
-            for name in &self.groups {
-                let mut all = aws_lc_rs::ALL_KX_GROUPS.iter();
-                let found = all.find(|group| group.name().as_str() == Some(name));
-                chosen.push(*found.ok_or_else(|| PolicyError::Group(name.clone()))?);
-            }
-            provider.kx_groups = chosen;
+            provider.kx_groups =
+                self.groups.iter().filter_map(|group| known_group(*group)).collect();
         }
-        let versions = self.versions();
-        let is_spoken = |suite: &SupportedCipherSuite| {
-            versions.iter().any(|version| version.version == suite.version().version)
-        };
-        if !provider.cipher_suites.iter().any(is_spoken) {
-            return Err(PolicyError::NoSuite);
-        }
-        Ok(Arc::new(provider))
+        Arc::new(provider)
     }
+}
 
-    /// Checks the names.
-    ///
-    /// # Errors
-    /// When a name is unknown, or nothing is left.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        self.provider().map(|_| ())
-    }
+fn known(suite: CipherSuite) -> Option<SupportedCipherSuite> {
+    let mut all = aws_lc_rs::ALL_CIPHER_SUITES.iter();
+    all.find(|one| u16::from(one.suite()) == suite.number()).copied()
+}
+
+fn known_group(group: Group) -> Option<&'static dyn SupportedKxGroup> {
+    let mut all = aws_lc_rs::ALL_KX_GROUPS.iter();
+    all.find(|one| u16::from(one.name()) == group.number()).copied()
+}
+
+/// Where a cipher suite is in [`CIPHER_SUITES`].
+pub(super) fn suite_index(suite: &SupportedCipherSuite) -> Option<usize> {
+    let number = u16::from(suite.suite());
+    CIPHER_SUITES.iter().position(|(_, one)| one.number() == number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of(suites: &[&str], groups: &[&str], min_version: Version) -> Policy {
-        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Policy { min_version, suites: own(suites), groups: own(groups) }
-    }
+    use crate::proto::tls::GROUPS;
 
     #[test]
-    fn names_are_those_of_iana_and_wrong_ones_are_refused() {
-        let good = of(&["TLS_AES_128_GCM_SHA256"], &["X25519", "secp256r1"], Version::Tls13);
-        assert_eq!(good.check(), Ok(()));
-        assert_eq!(Policy::default().check(), Ok(()));
-        let rc4 = of(&["RC4"], &[], Version::Tls12).check().expect_err("unknown");
-        assert!(rc4.to_string().contains("TLS_AES_256_GCM_SHA384"), "{rc4}");
-        let group = of(&[], &["p-256"], Version::Tls12).check().expect_err("unknown");
-        assert!(group.to_string().contains("X25519MLKEM768"), "{group}");
-        let old = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
-        assert_eq!(of(&[old], &[], Version::Tls13).check(), Err(PolicyError::NoSuite));
-    }
-
-    #[test]
-    fn all_suites_are_listed() {
-        let mut known = suites();
+    fn all_suites_and_groups_have_names_and_no_others() {
+        let mut known: Vec<u16> =
+            aws_lc_rs::ALL_CIPHER_SUITES.iter().map(|one| one.suite().into()).collect();
+        let mut named = CIPHER_SUITES.map(|(_, suite)| suite.number());
         known.sort_unstable();
-        assert_eq!(known, SUITES);
+        named.sort_unstable();
+        assert_eq!(known, named);
+        for suite in aws_lc_rs::ALL_CIPHER_SUITES {
+            let (name, named) = CIPHER_SUITES[suite_index(suite).expect("it has a name")];
+            let theirs = suite.suite().as_str().expect("rustls names it");
+            assert_eq!(theirs.replace("TLS13_", "TLS_"), name);
+            let is_new = suite.version().version == rustls::ProtocolVersion::TLSv1_3;
+            assert_eq!(named.version() == Version::Tls13, is_new, "{name}");
+        }
+        let mut known: Vec<(&str, u16)> = aws_lc_rs::ALL_KX_GROUPS
+            .iter()
+            .map(|one| (one.name().as_str().expect("it has a name"), one.name().into()))
+            .collect();
+        let mut named = GROUPS.map(|(name, group)| (name, group.number()));
+        known.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(known, named);
+    }
+
+    #[test]
+    fn what_was_chosen_comes_in_its_order() {
+        let policy = Policy {
+            suites: [3, 0].map(|at: usize| CIPHER_SUITES[at].1).to_vec(),
+            groups: [2, 1].map(|at: usize| GROUPS[at].1).to_vec(),
+            ..Policy::default()
+        };
+        let provider = policy.provider();
+        let suites: Vec<_> = provider.cipher_suites.iter().filter_map(suite_index).collect();
+        assert_eq!(suites, [3, 0]);
+        let groups: Vec<u16> = provider.kx_groups.iter().map(|one| one.name().into()).collect();
+        assert_eq!(groups, [0x17, 0x1d]);
     }
 
     #[test]
     fn the_hybrid_group_comes_first() {
-        let provider = Policy::default().provider().expect("the usual");
+        let provider = Policy::default().provider();
         let first = provider.kx_groups.first().and_then(|group| group.name().as_str());
         assert_eq!(first, Some("X25519MLKEM768"));
     }

@@ -15,7 +15,7 @@ use aws_lc_rs::aead::{
 };
 
 use super::keys::{Aead, NONCE, TrafficKey};
-use super::policy::Version;
+use crate::proto::tls::Version;
 
 pub use self::error::RecordError;
 pub use self::receiver::{Event, Receiver, RecordRead};

@@ -62,7 +62,7 @@ pub struct ServerOptions {
 /// # Errors
 /// What is wrong with the options, in a sentence.
 pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String> {
-    let provider = options.policy.provider().map_err(|error| error.to_string())?;
+    let provider = options.policy.provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(options.policy.versions())
         .map_err(|error| error.to_string())?;

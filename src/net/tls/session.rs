@@ -16,8 +16,9 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::error::{Fault, TlsError};
-use super::policy::suite_name;
+use super::policy::suite_index;
 use super::subject::Subject;
+use crate::proto::tls::CIPHER_SUITES;
 use kernel_session::KernelSession;
 
 /// The payload of a full record (RFC 8446, section 5.1), in bytes.
@@ -436,7 +437,7 @@ impl Session {
         }
         let common = self.common()?;
         let version = common.protocol_version()?.as_str()?;
-        let suite = suite_name(&common.negotiated_cipher_suite()?)?;
+        let (suite, _) = CIPHER_SUITES.get(suite_index(&common.negotiated_cipher_suite()?)?)?;
         let group = common.negotiated_key_exchange_group();
         let group = group.and_then(|group| group.name().as_str());
         let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);

@@ -15,6 +15,12 @@ use rustls::{
 };
 
 use super::*;
+use crate::proto::tls::{CIPHER_SUITES, CipherSuite, Version};
+
+/// The cipher suite of a name.
+pub(super) fn suite(name: &str) -> CipherSuite {
+    CIPHER_SUITES.into_iter().find(|(known, _)| *known == name).expect("it is known").1
+}
 
 /// A list that revokes one certificate.
 pub(super) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: u64) -> Vec<u8> {
@@ -219,15 +225,15 @@ fn of_several_keys_the_first_that_the_client_knows_is_taken() {
     let all = kinds.map(|kind| pki.certificate(&["a.example"], kind));
     let list = all.iter().map(|one| (one.clone(), Vec::new())).collect();
     let server = server(resolver(list, true), ClientAuth::Off);
-    let suite = |name: &str| {
-        let names = vec![format!("TLS_ECDHE_{name}_WITH_AES_128_GCM_SHA256")];
-        let policy = Policy { suites: names, ..Policy::default() };
+    let with_suite = |name: &str| {
+        let suites = vec![suite(&format!("TLS_ECDHE_{name}_WITH_AES_128_GCM_SHA256"))];
+        let policy = Policy { suites, ..Policy::default() };
         pki.client(|options| options.policy = policy)
     };
     let seen = |client| handshake(&client, &server, "a.example").map(|der| Summary::of(&der));
     assert_eq!(seen(pki.client(|_| ())), Ok(Ok(all[0].summary().clone())));
-    assert_eq!(seen(suite("ECDSA")), Ok(Ok(all[0].summary().clone())));
-    assert_eq!(seen(suite("RSA")), Ok(Ok(all[2].summary().clone())));
+    assert_eq!(seen(with_suite("ECDSA")), Ok(Ok(all[0].summary().clone())));
+    assert_eq!(seen(with_suite("RSA")), Ok(Ok(all[2].summary().clone())));
 }
 
 #[test]

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::http::{HttpBuilder, rewrite};
-use crate::config::{self, Listener, Route, TryFile};
+use crate::config::{self, Listener, Route};
 use crate::server::StartError;
 use crate::service::http::files::FileRules;
-use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding::Coding;
-use crate::service::http::files::path::file_name;
 use crate::service::http::files::types::ContentTypes;
 use crate::session::http_options::FilesOptions;
 
@@ -48,7 +46,7 @@ impl HttpBuilder<'_> {
                 | config::PathPattern::Regex(_) => None,
             },
             index: files.index.clone(),
-            attempts: attempts(listener, &files.try_files)?,
+            attempts: files.try_files.clone(),
             types: Arc::new(ContentTypes::new(
                 files.content_types.iter().map(|(end, kind)| (end.as_str(), kind.as_str())),
                 &files.default_type,
@@ -67,26 +65,6 @@ impl HttpBuilder<'_> {
             cache,
         })
     }
-}
-
-fn attempts(listener: &Listener, files: &[TryFile]) -> Result<Vec<Attempt>, StartError> {
-    let attempt = |one: &TryFile| {
-        Ok(match one {
-            TryFile::Path(behind) => Attempt::Path(behind.as_str().into()),
-            TryFile::Folder => Attempt::Folder,
-            TryFile::Status(status) => Attempt::Status(*status),
-            TryFile::File(path) => {
-                let mut name = String::new();
-                // A file that is named here may begin with a dot.
-                file_name(path, true, &mut name).map_err(|_no_name| StartError::Http {
-                    listener: listener.name.clone(),
-                    message: format!("try_files: `{path}` names no file"),
-                })?;
-                Attempt::File(name.into())
-            }
-        })
-    };
-    files.iter().map(attempt).collect()
 }
 
 const fn coding(coding: config::Coding) -> Coding {

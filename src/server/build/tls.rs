@@ -7,9 +7,10 @@ use crate::config::{self, Config, KernelTls, Listener, ListenerTls, ServerAddres
 use crate::net::tls::kernel::{self, Report};
 use crate::net::tls::{
     Aead, Certificate, Certificates, ClientAuth, ClientConfig, ClientOptions, ClientRoots,
-    KeyLogFile, Pin, Policy, Resolver, Roots, ServerConfig, ServerName, ServerOptions, TicketKey,
-    Tickets, Version, client_config, server_config,
+    KeyLogFile, Policy, Resolver, Roots, ServerConfig, ServerName, ServerOptions, TicketKey,
+    Tickets, client_config, server_config,
 };
+use crate::proto::tls::Version;
 use crate::ring::uring::Direct;
 use crate::runtime::Current;
 use crate::server::StartError;
@@ -306,10 +307,6 @@ fn client_config_of(
     alpn: &[Vec<u8>],
     common: &Common,
 ) -> Result<Arc<ClientConfig>, String> {
-    let pins = tls.pins.iter();
-    let pins: Result<Vec<Pin>, String> = pins
-        .map(|pin| pin.parse().map_err(|error| format!("the pin {pin:?} is none: {error}")))
-        .collect();
     let roots = match &tls.ca {
         _ if !tls.verify => Roots::Nobody,
         Some(path) => Roots::Given(read(path)?),
@@ -324,7 +321,7 @@ fn client_config_of(
         alpn: alpn.to_vec(),
         roots,
         crl: tls.crl.as_deref().map(read).transpose()?,
-        pins: pins?,
+        pins: tls.pins.clone(),
         identity,
         extractable: common.kernel.is_some(),
         key_log: common.key_log.clone().map(|log| log as _),
@@ -443,10 +440,7 @@ pub(in crate::server) fn ticket_keys(paths: &[PathBuf]) -> Result<Vec<TicketKey>
 
 pub(in crate::server) fn policy(policy: &config::TlsPolicy) -> Policy {
     Policy {
-        min_version: match policy.min_version {
-            config::TlsVersion::Tls12 => Version::Tls12,
-            config::TlsVersion::Tls13 => Version::Tls13,
-        },
+        min_version: policy.min_version,
         suites: policy.cipher_suites.clone(),
         groups: policy.groups.clone(),
     }

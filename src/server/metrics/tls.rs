@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::frames::numbered;
 use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
-use crate::net::tls::{Fault, SUITES};
+use crate::net::tls::Fault;
+use crate::proto::tls::CIPHER_SUITES;
 
 /// Versions, in the order of their counters.
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
@@ -60,7 +61,7 @@ impl Exporter {
             })
         });
         let suites = listeners.clone().flat_map(|(index, listener)| {
-            SUITES.into_iter().enumerate().map(move |(at, suite)| {
+            CIPHER_SUITES.into_iter().enumerate().map(move |(at, (suite, _))| {
                 let labels = [("listener", listener.clone()), ("suite", suite.to_owned())];
                 let value = self.sum(|cell| cell.stats.listeners.get(index).tls.suites[at].get());
                 counter(&labels, value)

@@ -10,7 +10,8 @@ use crate::cli::connect::Failure;
 use crate::client::tls_plan::TlsPlan;
 use crate::client::{Target, Tls};
 use crate::load::agents::Agents;
-use crate::net::tls::{ClientOptions, Pin, Roots};
+use crate::net::tls::{ClientOptions, Roots};
+use crate::proto::tls::Pin;
 
 /// The agents, and how to connect to them.
 #[derive(Debug, Args)]

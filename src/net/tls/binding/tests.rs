@@ -10,11 +10,12 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, Server
 
 use super::*;
 use crate::net::tls::client::root_store;
-use crate::net::tls::tests::revocation_list;
+use crate::net::tls::tests::{revocation_list, suite};
 use crate::net::tls::{
     Certificate, Certificates, ClientOptions, ClientRoots, Policy, Roots, ServerOptions, TicketKey,
-    Version, client_config, server_config,
+    client_config, server_config,
 };
+use crate::proto::tls::Version;
 
 /// An issuer of certificates.
 struct Authority {
@@ -76,12 +77,12 @@ impl Fleet {
         let certificate = Certificate::from_pem(&self.chain, &self.key, None).expect("it fits");
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let resolver = Resolver::new(Certificates::new(vec![(certificate, names)], false));
-        let suite = match self.version {
+        let name = match self.version {
             Version::Tls12 => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
             Version::Tls13 => "TLS_AES_128_GCM_SHA256",
         };
         let options = ServerOptions {
-            policy: Policy { suites: vec![suite.to_owned()], ..Policy::default() },
+            policy: Policy { suites: vec![suite(name)], ..Policy::default() },
             alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
             client_auth,
             resolver: Arc::new(resolver),

@@ -14,7 +14,7 @@ use std::ops::Range;
 use zeroize::Zeroize;
 
 use crate::net::tls::keys::{Aead, NONCE, TrafficKey};
-use crate::net::tls::policy::Version;
+use crate::proto::tls::Version;
 
 /// Bytes of the longest structure.
 const LEN_MAX: usize = 56;

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::info::CryptoInfo;
 use crate::net::tls::keys::{Aead, TrafficKey};
-use crate::net::tls::policy::Version;
+use crate::proto::tls::Version;
 use crate::ring::{Fd, TlsCalls};
 
 /// What was found of one thing.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{HEAD, Kind, Opener, RecordError};
 use crate::net::tls::keys::{KeySource, TrafficKey};
-use crate::net::tls::policy::Version;
+use crate::proto::tls::Version;
 
 /// Most bytes of a handshake message after the handshake: a ticket.
 const MESSAGE_MAX: usize = 64 * 1024;

@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{Aad, Nonce};
 
 use super::{HEAD, Kind, PAYLOAD_MAX, RecordError, RecordKey, TAG, WIRE_VERSION};
 use crate::net::tls::keys::{KeySource, NONCE, TrafficKey};
-use crate::net::tls::policy::Version;
+use crate::proto::tls::Version;
 
 /// Seals the records of one direction.
 pub struct Sealer(RecordKey);

@@ -3,9 +3,9 @@
 
 use super::super::error::{Fault, TlsError};
 use super::super::keys::{Aead, KeySource, TrafficKey};
-use super::super::policy::Version;
 use super::super::records::{Event, Receiver, RecordError, RecordRead, Sealer};
 use super::{Connection, Info, Received, Session};
+use crate::proto::tls::Version;
 
 /// What is left of a session.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ServerConfig};
 use super::super::records::{Kind, Sealer};
 use super::super::*;
 use super::*;
+use crate::proto::tls::{GROUPS, Group, Pin, Version};
 
 /// An issuer, its certificate, and a certificate of `localhost` with its key, all in PEM.
 struct Pki {
@@ -147,8 +148,8 @@ impl Pair {
 }
 
 fn policies() -> [Policy; 2] {
-    let old = ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned()];
-    [Policy::default(), Policy { suites: old.to_vec(), ..Policy::default() }]
+    let old = super::super::tests::suite("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");
+    [Policy::default(), Policy { suites: vec![old], ..Policy::default() }]
 }
 
 #[test]
@@ -422,13 +423,18 @@ fn clients_show_a_certificate_where_they_are_asked() {
     }
 }
 
+/// The group of a name.
+fn group(name: &str) -> Group {
+    GROUPS.into_iter().find(|(known, _)| *known == name).expect("it is known").1
+}
+
 #[test]
 fn ends_with_nothing_in_common_say_what_it_is() {
     let pki = Pki::new();
     let of = |suites: &[&str], groups: &[&str], min_version| Policy {
         min_version,
-        suites: suites.iter().map(|name| (*name).to_owned()).collect(),
-        groups: groups.iter().map(|name| (*name).to_owned()).collect(),
+        suites: suites.iter().map(|name| super::super::tests::suite(name)).collect(),
+        groups: groups.iter().map(|name| group(name)).collect(),
     };
     let (v12, v13) = (Version::Tls12, Version::Tls13);
     let table = [

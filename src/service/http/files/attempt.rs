@@ -1,6 +1,9 @@
 //! Which files are tried for a request, one after the other.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use super::listing::escape_link;
 
 /// One of the files that are tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,25 @@ pub enum Attempt {
     File(Box<str>),
     /// No file: the answer has this status.
     Status(u16),
+}
+
+impl fmt::Display for Attempt {
+    /// As an entry of `try_files`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(behind) => write!(f, "$path{behind}"),
+            Self::Folder => f.write_str("$path/"),
+            Self::File(name) => {
+                let mut path = Vec::new();
+                for segment in name.split('/') {
+                    path.push(b'/');
+                    escape_link(segment, &mut path);
+                }
+                f.write_str(&String::from_utf8_lossy(&path))
+            }
+            Self::Status(status) => write!(f, "={status}"),
+        }
+    }
 }
 
 impl Attempt {

@@ -123,7 +123,7 @@ fn write_summary(entries: &[Entry], is_cut: bool, out: &mut Vec<u8>) {
 }
 
 /// Writes a name as a part of a link (RFC 3986, section 2.1).
-fn escape_link(name: &str, out: &mut Vec<u8>) {
+pub(super) fn escape_link(name: &str, out: &mut Vec<u8>) {
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(byte);
