@@ -158,6 +158,7 @@ splice_min_read = "1024"
 pipe_size = "64KiB"
 pipes = 0
 kernel_tls = "off"
+driver = "epoll"
 watch = true
 
 [admin]

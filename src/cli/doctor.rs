@@ -9,7 +9,9 @@ use super::{fail, print};
 use crate::net::tls::Aead;
 use crate::net::tls::kernel::{self, Combination, Verdict};
 use crate::proto::tls::Version;
-use crate::ring::uring::{Direct, Feature, Presence, RingOptions, Uring, probe};
+use crate::ring::epoll::Epoll;
+use crate::ring::uring::{Feature, Presence, RingOptions, Uring, probe};
+use crate::ring::{Direct, DriverChoice};
 
 /// Locked memory that the rings of a worker with the default sizes take: 51 pages on Linux 6.18.
 /// `ringway check --budget` has that of a configuration.
@@ -23,18 +25,38 @@ pub(super) fn run() -> ExitCode {
         let _infallible = writeln!(text, "{what:<36} {found:<22} {note}");
     };
     row("what", "found", "what we do with it");
-    row("kernel", &release(), "5.19 or later is needed; 6.1 or later is better");
+    row("kernel", &release(), "io_uring is used from 5.19 on, 6.1 or later is better; else epoll");
     row("kernel.io_uring_disabled", &sysctl(), "0 allows everybody, 1 privileged users only");
     row("locked memory (ulimit -l)", &limit(Resource::RLIMIT_MEMLOCK), &locked_note());
     row("open files (ulimit -n)", &limit(Resource::RLIMIT_NOFILE), "two for each proxied one");
-    let features = match probe() {
-        Ok(features) => features,
-        Err(error) => {
-            let shown = print(text.as_bytes());
-            let told = fail(&format!("io_uring cannot be used: {error}"));
-            return if shown == ExitCode::SUCCESS { told } else { shown };
+    let ring = ring(&mut row);
+    let epoll = Epoll::new(&RingOptions::small());
+    match &epoll {
+        Ok(_) => row("epoll", "yes", "used where io_uring is not"),
+        Err(error) => row("epoll", "refused", &error.to_string()),
+    }
+    let auto = DriverChoice::Auto.or_environment().map(DriverChoice::resolve);
+    match &auto {
+        Ok(chosen) => {
+            row("driver = \"auto\"", chosen.kind.name(), "what workers ask the kernel by")
         }
-    };
+        Err(error) => row("driver = \"auto\"", "refused", &error.to_string()),
+    }
+    kernel_tls(&mut row);
+    let shown = print(text.as_bytes());
+    match (ring, epoll, auto) {
+        (_, _, Err(error)) => fail(&error.to_string()),
+        (Err(reason), Err(_), Ok(_)) => fail(&format!("Ringway cannot run here: {reason}")),
+        (Ok(()), ..) | (_, Ok(_), Ok(_)) => shown,
+    }
+}
+
+/// What io_uring offers, or why it cannot be used.
+fn ring(row: &mut impl FnMut(&str, &str, &str)) -> Result<(), String> {
+    let features = probe().map_err(|error| {
+        row("io_uring", "refused", &error.to_string());
+        error.to_string()
+    })?;
     match Uring::new(&RingOptions::default()) {
         Ok(ring) => {
             let size = ring.size();
@@ -53,13 +75,10 @@ pub(super) fn run() -> ExitCode {
             }
         }
     }
-    kernel_tls(&mut row);
     let missing: Vec<&str> = features.iter().filter(|f| is_fatal(f)).map(|f| f.name).collect();
-    let shown = print(text.as_bytes());
-    if missing.is_empty() {
-        shown
-    } else {
-        fail(&format!("Ringway cannot run here without: {}", missing.join(", ")))
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!("io_uring has no {}", missing.join(", "))),
     }
 }
 

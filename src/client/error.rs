@@ -11,6 +11,7 @@ use crate::proto::frame::{Code, Command, FrameError};
 use crate::proto::http2::ErrorCode;
 use crate::proto::websocket::{CloseCode, Violation};
 use crate::ring::DriverError;
+use crate::ring::UnknownDriver;
 use crate::ring::uring::SetupError;
 use crate::service::grpc::Code as GrpcCode;
 
@@ -242,6 +243,9 @@ pub enum ClientError {
     /// The loop cannot be set up.
     #[error(transparent)]
     Ring(#[from] SetupError),
+    /// The environment names no driver.
+    #[error(transparent)]
+    Driver(#[from] UnknownDriver),
     /// The loop cannot go on.
     #[error(transparent)]
     Loop(#[from] DriverError),
@@ -374,6 +378,7 @@ impl ClientError {
             | Self::Finished
             | Self::RetriesExhausted { .. }
             | Self::Ring(_)
+            | Self::Driver(_)
             | Self::Loop(_) => false,
         }
     }
@@ -427,6 +432,7 @@ impl ClientError {
             | Self::Busy { .. }
             | Self::Finished
             | Self::Ring(_)
+            | Self::Driver(_)
             | Self::Loop(_) => GrpcCode::Internal,
         }
     }

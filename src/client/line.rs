@@ -13,8 +13,9 @@ use super::{ClientError, Tls, tls};
 use crate::mem::{Buf, Key};
 use crate::net::tls::Session;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
-use crate::ring::uring::{RingOptions, Uring};
+use crate::ring::uring::RingOptions;
 use crate::ring::{Completion, Driver, Fd, Lane, Op, SocketAddress, Syscalls, Token, Verb};
+use crate::ring::{DriverChoice, KernelDriver};
 use crate::runtime::{LoopStats, Reactor};
 
 /// Bytes that one receive brings at most: every datagram fits.
@@ -27,21 +28,16 @@ pub(super) const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// A small loop: a ring, and one deadline at a time.
 #[derive(Debug)]
 pub(super) struct Engine {
-    pub(super) reactor: Reactor<Uring, ()>,
+    pub(super) reactor: Reactor<KernelDriver, ()>,
     batch: Vec<Completion>,
 }
 
 impl Engine {
     /// A loop with a ring that is large enough for one connection and its attempts.
     pub(super) fn new() -> Result<Self, ClientError> {
-        let options = RingOptions {
-            entries: 64,
-            completions: 256,
-            buffers: 16,
-            buffer_size: BUFFER_SIZE,
-            ..RingOptions::default()
-        };
-        let reactor = Reactor::new(Uring::new(&options)?, Arc::new(LoopStats::default()));
+        let options = RingOptions { buffer_size: BUFFER_SIZE, ..RingOptions::small() };
+        let driver = DriverChoice::Auto.or_environment()?.driver(&options)?;
+        let reactor = Reactor::new(driver, Arc::new(LoopStats::default()));
         Ok(Self { reactor, batch: Vec::new() })
     }
 

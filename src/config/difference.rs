@@ -25,6 +25,7 @@ const OF_THE_START: &[(&str, &[&str])] = &[
         &[
             "workers",
             "pin",
+            "driver",
             "ring_entries",
             "completion_entries",
             "buffers",

@@ -9,6 +9,7 @@ impl Config {
         let (own, before) = (&mut self.runtime, &running.runtime);
         own.workers = before.workers;
         own.pin = before.pin;
+        own.driver = before.driver;
         own.ring_entries = before.ring_entries;
         own.completion_entries = before.completion_entries;
         own.buffers = before.buffers;

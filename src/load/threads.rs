@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use super::LoadError;
 use super::generator::{Generator, Report};
 use super::setup::{Control, Setup};
-use crate::ring::uring::{RingOptions, Uring};
+use crate::ring::uring::RingOptions;
+use crate::ring::{DriverChoice, KernelDriver};
 
 /// Receive buffers of a thread's ring: connections share them, and give them back each turn.
 const RECEIVE_BUFFERS: u16 = 512;
@@ -45,13 +46,15 @@ fn start_one(
     control: &Arc<Control>,
     reports: &Sender<Report>,
 ) -> Result<JoinHandle<()>, LoadError> {
+    let chosen = DriverChoice::Auto.or_environment();
+    let kind = chosen.map_err(|error| LoadError::Ring(error.to_string()))?.resolve().kind;
     let (own, control, reports) = (Arc::clone(setup), Arc::clone(control), reports.clone());
     let (told, is_made) = channel();
     let thread = std::thread::Builder::new().name(format!("load-{place}"));
     let thread = thread.spawn(move || {
         precise_timers();
         // A driver belongs to the thread that made it.
-        match Uring::new(&ring_options(&own)) {
+        match KernelDriver::new(kind, &ring_options(&own)) {
             Ok(driver) => {
                 let _told = told.send(Ok(()));
                 Generator::new(driver, place, own, control, reports).run();

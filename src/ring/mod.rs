@@ -2,11 +2,14 @@
 //!
 //! [`Driver`] is the one boundary between Ringway and the kernel: typed operations go in,
 //! [`Completion`]s come out, and a few calls that never block are made directly. [`uring`] does it
-//! with io_uring, [`sim`] with a seeded kernel in memory. This folder knows nothing of timers,
-//! sessions or protocols.
+//! with io_uring, [`epoll`] with epoll, [`sim`] with a seeded kernel in memory; a [`KernelDriver`]
+//! is one of the first two. This folder knows nothing of timers, sessions or protocols.
 
 mod address;
+mod choice;
 mod datagram;
+pub mod epoll;
+pub mod kernel;
 mod outbox;
 pub mod sim;
 mod token;
@@ -18,8 +21,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub use address::SocketAddress;
+pub use choice::{
+    Chosen, DRIVER_VARIABLE, DRIVER_WORDS, DriverChoice, DriverKind, KernelDriver, UnknownDriver,
+};
 pub(crate) use datagram::BUFFER_LEN as DATAGRAM_BUFFER_LEN;
 pub use datagram::{Datagram, DatagramHead};
+pub use kernel::Direct;
 pub use outbox::{Outbound, Outbox, SEGMENTS_SENT_MAX, SendReport};
 pub use token::{LANES, Lane, Token, Verb};
 
@@ -129,10 +136,10 @@ pub enum Op {
         /// The descriptor.
         fd: Fd,
     },
-    /// Give an accepted connection to another worker's ring, where it completes as
+    /// Give an accepted connection to another worker's driver, where it completes as
     /// [`Outcome::Accepted`] with the token `arrival`.
     HandOff {
-        /// The descriptor of the other ring.
+        /// The door of the other driver, as [`KernelDriver::door`] gives it.
         ring: Fd,
         /// The token of the completion there.
         arrival: Token,
@@ -190,6 +197,20 @@ pub enum Outcome {
     Done,
     /// The operation failed; `ECANCELED` when it was cancelled.
     Failed(Errno),
+}
+
+impl Outcome {
+    /// How many handles on pool buffers it owns.
+    #[cfg(debug_assertions)]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes own nothing")]
+    fn pooled(&self) -> usize {
+        match self {
+            Self::Received(buf) => usize::from(buf.is_pooled()),
+            Self::Datagram(datagram) => usize::from(datagram.is_pooled()),
+            Self::Sent { data, .. } => data.pooled(),
+            _ => 0,
+        }
+    }
 }
 
 /// Why the loop cannot go on.
@@ -472,3 +493,7 @@ pub struct StreamOptions {
 
 /// A completion is copied twice on its way; the rare outcomes must not make all of them larger.
 const _: () = assert!(size_of::<Completion>() <= 64);
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
+mod tests;

@@ -31,6 +31,7 @@ use prometheus::proto::{
 };
 
 use super::sink::LostLines;
+use crate::ring::DriverKind;
 use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
@@ -87,6 +88,8 @@ pub(super) struct Exporter {
     log_lost: Option<LostLines>,
     /// Lines of access logs whose write failed.
     access_lost: LostLines,
+    /// What the workers ask the kernel by.
+    driver: Option<DriverKind>,
 }
 
 impl Exporter {
@@ -102,6 +105,7 @@ impl Exporter {
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
+            driver: None,
         }
     }
 
@@ -127,6 +131,18 @@ impl Exporter {
         reloads: Arc<ReloadCounts>,
     ) {
         (self.certificates, self.reloads) = (certificates, reloads);
+    }
+
+    /// What the workers ask the kernel by.
+    pub(super) fn set_driver(&mut self, driver: DriverKind) {
+        self.driver = Some(driver);
+    }
+
+    fn driver_info(&self) -> MetricFamily {
+        let help = "What the workers ask the kernel by, as a label; always 1.";
+        let driver = self.driver.iter();
+        let driver = driver.map(|driver| gauge(&[("driver", driver.name().to_owned())], 1.0));
+        family("ringway_driver_info", help, MetricType::GAUGE, driver.collect())
     }
 
     /// Who counts lines of the log and of access logs that are not written.
@@ -159,7 +175,7 @@ impl Exporter {
         &self,
         histograms: Option<&Histograms>,
     ) -> Result<String, prometheus::Error> {
-        let mut families = vec![self.build_info(), self.log_family()];
+        let mut families = vec![self.build_info(), self.driver_info(), self.log_family()];
         families.extend(self.listener_families());
         families.extend(self.upstream_families());
         families.extend(self.datagram_families());

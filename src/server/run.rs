@@ -29,7 +29,8 @@ use crate::config::{Config, ListenerService, PoolOptions, Runtime, WorkerCount};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::BindError;
 use crate::ring::SocketAddress;
-use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
+use crate::ring::uring::{RingOptions, RingSize, SetupError};
+use crate::ring::{DriverKind, KernelDriver, UnknownDriver};
 use crate::runtime::{Current, Mailbox, Offload, clock, mailbox};
 use crate::session::{DescriptorLimits, HandlerFactory, SessionOptions, WorkerMessage, Workers};
 
@@ -42,9 +43,12 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The ring of a worker could not be made.
-    #[error("io_uring cannot be used: {0}")]
+    /// What a worker asks the kernel by could not be made.
+    #[error("a worker cannot be set up: {0}")]
     Ring(#[from] SetupError),
+    /// The environment names no driver.
+    #[error(transparent)]
+    Driver(#[from] UnknownDriver),
     /// The admin interface cannot be listened on.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -252,12 +256,13 @@ impl Server {
         planner.handlers = http_handlers.clone();
         planner.websocket_handlers = websocket_handlers.clone();
         let ready = planner.plan(config, clock::now())?;
+        let driver = choose_driver(&ready.config)?;
         let admin = super::admin::bind(&ready.config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
         let handlers =
             OwnHandlers { framed: handler, http: http_handlers, websocket: websocket_handlers };
-        let fixed = Fixed { workers: &workers, handlers, descriptors, seed };
+        let fixed = Fixed { workers: &workers, driver, handlers, descriptors, seed };
         let Ready { id, config, plans, inventory, addresses, checks, admin_tls, .. } = ready;
         workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
         let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
@@ -266,6 +271,7 @@ impl Server {
         let reloads = Arc::new(ReloadCounts::default());
         reloads.note_plan(id);
         let mut exporter = Exporter::new(Arc::clone(&workers), inventory);
+        exporter.set_driver(driver);
         exporter.set_control(planner.certificates.clone(), Arc::clone(&reloads));
         let access_lost = planner.access.as_ref().map(AccessFiles::lost).unwrap_or_default();
         exporter.set_lost_lines(log_lost, access_lost);
@@ -427,6 +433,7 @@ fn post(handle: &WorkerHandle) -> Box<dyn Fn(WorkerMessage) -> bool + Send + Syn
 struct Place {
     worker: usize,
     cpu: Option<usize>,
+    driver: DriverKind,
     ring: RingOptions,
     reports: channel::UnboundedSender<(usize, Report)>,
 }
@@ -434,6 +441,7 @@ struct Place {
 /// What all workers have in common, whatever their plan.
 struct Fixed<'a> {
     workers: &'a Arc<Workers>,
+    driver: DriverKind,
     handlers: OwnHandlers,
     descriptors: DescriptorLimits,
     seed: u64,
@@ -453,6 +461,7 @@ fn spawn_all(
         let place = Place {
             worker,
             cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
+            driver: fixed.driver,
             ring: build::ring(config),
             reports: reports.clone(),
         };
@@ -477,7 +486,7 @@ fn spawn(
     fixed: &Fixed<'_>,
     place: Place,
     plan: WorkerPlan,
-) -> Result<(WorkerHandle, RingSize), StartError> {
+) -> Result<(WorkerHandle, Option<RingSize>), StartError> {
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
     let own = (fixed.workers, place.worker);
@@ -502,31 +511,32 @@ fn run_worker(
     place: Place,
     (options, plan): (SessionOptions, WorkerPlan),
     inbox: Mailbox<Message>,
-    ready: &mpsc::Sender<Result<(RingSize, PathBuf), SetupError>>,
+    ready: &mpsc::Sender<Result<(Option<RingSize>, PathBuf), SetupError>>,
 ) {
-    let Place { worker, cpu, ring, reports } = place;
+    let Place { worker, cpu, driver, ring, reports } = place;
     if let Some(cpu) = cpu {
         // Pinned before memory is touched, so that it is local to the core.
         if let Err(error) = pin(cpu) {
             tracing::warn!(worker, cpu, %error, "pinning the worker failed; it runs anywhere");
         }
     }
-    let driver = match Uring::new(&ring) {
+    let driver = match KernelDriver::new(driver, &ring) {
         Ok(driver) => driver,
         Err(error) => {
             let _gone = ready.send(Err(error));
             return;
         }
     };
-    let size = driver.size();
-    let (entries, completions) = (size.entries, size.completions);
-    tracing::debug!(worker, flags = %driver.flags(), entries, completions, "ring is set up");
-    let hand_off = driver.can_hand_off().then(|| driver.fd());
+    let ring = driver.ring();
+    if let Some((RingSize { entries, completions, .. }, flags)) = ring {
+        tracing::debug!(worker, %flags, entries, completions, "ring is set up");
+    }
+    let door = driver.door();
     let mut running = Worker::new(driver, options, Some(inbox));
     running.adopt(plan);
-    running.start(hand_off);
+    running.start(door);
     let times = format!("/proc/self/task/{}/schedstat", nix::unistd::gettid());
-    let _gone = ready.send(Ok((size, times.into())));
+    let _gone = ready.send(Ok((ring.map(|(size, _)| size), times.into())));
     let result = running.run(|report| {
         let _gone = reports.send((worker, report));
     });
@@ -536,9 +546,25 @@ fn run_worker(
     let _gone = reports.send((worker, Report::Ended(result)));
 }
 
+/// What all workers ask the kernel by, which is told once.
+fn choose_driver(config: &Config) -> Result<DriverKind, UnknownDriver> {
+    let chosen = config.runtime.driver.or_environment()?.resolve();
+    let driver = chosen.kind;
+    match chosen.refused {
+        None => tracing::info!(%driver, "the driver is chosen"),
+        Some(reason) => tracing::warn!(
+            %driver,
+            %reason,
+            "io_uring cannot be used, and epoll is: it serves the same, and costs more CPU \
+             (driver = \"epoll\" in [runtime] if that is meant)"
+        ),
+    }
+    Ok(driver)
+}
+
 /// Says once, for all workers, that rings are smaller than asked for.
-fn report_rings(config: &Config, sizes: &[RingSize]) {
-    let reduced: Vec<&RingSize> = sizes.iter().filter(|size| size.reduced).collect();
+fn report_rings(config: &Config, sizes: &[Option<RingSize>]) {
+    let reduced: Vec<&RingSize> = sizes.iter().flatten().filter(|size| size.reduced).collect();
     let Some(smallest) = reduced.iter().min_by_key(|size| size.entries) else { return };
     let asked = build::ring(config);
     let default = Runtime::default();

@@ -143,6 +143,7 @@ fn an_ordinary_user_with_little_locked_memory_is_served() {
     for kib in [8192, 320] {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -l {kib}; exec \"$0\" \"$@\"")]).arg(&copy);
+        limited.env(ringway::ring::DRIVER_VARIABLE, "uring");
         if nix::unistd::geteuid().is_root() {
             // A user of its own: the limit is counted by user.
             limited.uid(54_321).gid(54_321);

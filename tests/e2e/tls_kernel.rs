@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringway::net::tls::kernel::{Verdict, probe};
-use ringway::ring::uring::Direct;
+use ringway::ring::Direct;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;

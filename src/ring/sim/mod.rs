@@ -25,8 +25,6 @@ use nix::errno::Errno;
 
 pub use self::datagrams::SentDatagram;
 pub use self::faults::Faults;
-#[cfg(debug_assertions)]
-use self::ops::pooled;
 use self::ops::{descriptor, is_immediate};
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
@@ -501,7 +499,7 @@ impl Driver for Sim {
     #[cfg(debug_assertions)]
     fn stray_handles(&self) -> usize {
         let flying: usize = self.flying.iter().map(|(_, op)| op.pooled()).sum();
-        let posted: usize = self.posted.iter().map(|(_, posted)| pooled(&posted.outcome)).sum();
+        let posted: usize = self.posted.iter().map(|(_, posted)| posted.outcome.pooled()).sum();
         self.pool.handles() + self.datagram_pool.handles() - flying - posted
     }
 

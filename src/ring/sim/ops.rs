@@ -1,20 +1,6 @@
 //! What is asked of operations and their outcomes.
 
-#[cfg(debug_assertions)]
-use crate::ring::Outcome;
 use crate::ring::{Fd, Op};
-
-/// How many handles on pool buffers an outcome owns.
-#[cfg(debug_assertions)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes own nothing")]
-pub(super) fn pooled(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Received(buf) => usize::from(buf.is_pooled()),
-        Outcome::Datagram(datagram) => usize::from(datagram.is_pooled()),
-        Outcome::Sent { data, .. } => data.pooled(),
-        _ => 0,
-    }
-}
 
 /// Whether an operation ends in the turn in which it is submitted.
 pub(super) fn is_immediate(op: &Op) -> bool {

@@ -1,101 +1,122 @@
-//! Datagrams: the buffers that they are received into, and batches of them on their way out.
+//! The buffers that datagrams are received into, and the headers of the receives.
 
-mod receive;
-mod send_batch;
-#[cfg(test)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
-mod tests;
+use std::collections::HashMap;
 
-use std::mem::MaybeUninit;
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{IoUring, opcode, types};
 
-use nix::errno::Errno;
+use super::SetupError;
+use super::buffers::{BufferRing, DATAGRAM_GROUP};
+use crate::mem::Pool;
+use crate::ring::datagram::{BUFFER_LEN, HEAD_LEN};
+use crate::ring::kernel::Receipt;
+use crate::ring::kernel::datagrams::shape;
+use crate::ring::{Datagram, Fd, Token};
 
-pub(super) use self::receive::{DatagramRing, Receipt, Receipts, shape};
-pub(super) use self::send_batch::SendBatch;
-use super::direct::set;
-use crate::ring::datagram::{CONTROL_MAX, Message, Messages, NAME_MAX};
-use crate::ring::{DatagramSocketOptions, Fd, SocketAddress, SocketError};
+/// Most headers of ended receives that are kept.
+const SPARE_MAX: usize = 64;
 
-/// A name as the kernel writes and reads it: aligned as every `sockaddr` is.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Name([u8; NAME_MAX]);
-
-/// Control messages: aligned as `cmsghdr` is.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Control([u8; CONTROL_MAX]);
-
-/// A socket that is connected to `server`.
-pub(super) fn open(server: &SocketAddress, options: &DatagramSocketOptions) -> Result<Fd, Errno> {
-    if server.ip().is_none() {
-        return Err(Errno::EAFNOSUPPORT);
-    }
-    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: socket(2) takes no memory.
-    let fd = Errno::result(unsafe { libc::socket(server.family(), kind, 0) })?;
-    if options.offload {
-        set(Fd(fd), libc::SOL_UDP, libc::UDP_GRO, &1i32);
-    }
-    let sizes = [(libc::SO_RCVBUF, options.receive_buffer), (libc::SO_SNDBUF, options.send_buffer)];
-    for (name, bytes) in sizes {
-        if let Some(bytes) = bytes {
-            let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-            set(Fd(fd), libc::SOL_SOCKET, name, &bytes);
-        }
-    }
-    let bytes = server.as_bytes();
-    let len = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
-    // SAFETY: connect(2) reads len bytes of the address.
-    let connected = Errno::result(unsafe { libc::connect(fd, bytes.as_ptr().cast(), len) });
-    if let Err(errno) = connected {
-        // SAFETY: the descriptor was made above, and nobody else knows it.
-        unsafe { libc::close(fd) };
-        return Err(errno);
-    }
-    Ok(Fd(fd))
+/// The datagram buffers of a ring.
+pub(super) struct DatagramRing {
+    buffers: BufferRing,
+    pool: Pool,
 }
 
-/// The oldest entry of the socket's error queue that came from the network.
-pub(super) fn take_error(socket: Fd) -> Option<SocketError> {
-    let mut name = Name([0; NAME_MAX]);
-    // `sock_extended_err` and the offender's address take 44 bytes, the local address 20.
-    let mut control = [Control([0; CONTROL_MAX]); 2];
-    loop {
-        let mut nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
-        let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        header.msg_name = name.0.as_mut_ptr().cast();
-        header.msg_namelen = libc::socklen_t::try_from(NAME_MAX).unwrap_or(0);
-        header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control);
-        header.msg_iov = &raw mut nothing;
-        header.msg_iovlen = 1;
-        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-        // SAFETY: all that the header points to lives, with the lengths that it names.
-        let taken = unsafe { libc::recvmsg(socket.0, &raw mut header, flags) };
-        if taken < 0 {
-            if Errno::last() == Errno::EINTR {
-                continue;
-            }
-            return None;
+impl DatagramRing {
+    /// Registers `count` buffers. With multishot the kernel writes the head of a datagram before
+    /// its payload; without, it leaves the room for it free.
+    pub(super) fn register(
+        ring: &IoUring,
+        count: u16,
+        multishot: bool,
+    ) -> Result<Self, SetupError> {
+        let pool = Pool::new(count, BUFFER_LEN)
+            .map_err(|error| SetupError::of("mmap of datagram buffers", &error))?;
+        let offset = if multishot { 0 } else { u32::try_from(HEAD_LEN).unwrap_or(0) };
+        let buffers = BufferRing::register(ring, &pool, DATAGRAM_GROUP, offset)?;
+        Ok(Self { buffers, pool })
+    }
+
+    /// Takes over a buffer that the kernel has filled, by itself or with the help of a receipt.
+    pub(super) fn claim(
+        &mut self,
+        bid: u16,
+        len: u32,
+        receipt: Option<&Receipt>,
+    ) -> Option<Datagram> {
+        self.buffers.taken();
+        let buf = match receipt {
+            None => self.pool.claim(bid, len),
+            Some(receipt) => self.pool.claim_behind(bid, &receipt.head(), len),
+        };
+        Datagram::new(buf?)
+    }
+
+    /// Lends all free buffers to the kernel.
+    pub(super) fn publish(&mut self) {
+        self.buffers.publish(&self.pool);
+    }
+
+    /// Buffers that a receive can be given, and how many there are.
+    pub(super) fn home(&self) -> (usize, usize) {
+        (self.buffers.published() + self.pool.free(), self.pool.count())
+    }
+
+    /// Handles on the buffers.
+    #[cfg(debug_assertions)]
+    pub(super) fn handles(&self) -> usize {
+        self.pool.handles()
+    }
+
+    /// Keeps the memory for ever: the kernel may still use it.
+    pub(super) fn leak(&mut self) {
+        std::mem::forget(self.pool.clone());
+        self.buffers.leak();
+    }
+}
+
+/// The headers of the receives in flight. A multishot receive reads one shared header; on kernels
+/// without it each receive has its own, with the room for name and control data.
+pub(super) struct Receipts {
+    shape: Box<libc::msghdr>,
+    multishot: bool,
+    open: HashMap<u64, Box<Receipt>>,
+    #[expect(clippy::vec_box, reason = "the boxes go to receives, where they must not move")]
+    spare: Vec<Box<Receipt>>,
+}
+
+impl Receipts {
+    pub(super) fn new(multishot: bool) -> Self {
+        Self { shape: shape(), multishot, open: HashMap::new(), spare: Vec::new() }
+    }
+
+    /// The entry of a receive. What it points to stays until the completion of `token`.
+    pub(super) fn build(&mut self, token: Token, socket: Fd) -> Entry {
+        let socket = types::Fd(socket.0);
+        if self.multishot {
+            return opcode::RecvMsgMulti::new(socket, &raw const *self.shape, DATAGRAM_GROUP)
+                .build();
         }
-        let name_len = (header.msg_namelen as usize).min(NAME_MAX);
-        let [first, second] = control;
-        let joined = [first.0, second.0].concat();
-        let used = joined.get(..header.msg_controllen).unwrap_or_default();
-        let mut error = None;
-        let mut local = None;
-        for message in Messages(used) {
-            match message {
-                Message::Error(number) => error = Some(Errno::from_raw(number)),
-                Message::Local(ip) => local = Some(ip),
-                Message::Segment(_) => {}
-            }
-        }
-        let peer = SocketAddress::from_bytes(&name.0[..name_len]).and_then(|name| name.ip());
-        if let (Some(peer), Some(errno)) = (peer, error) {
-            return Some(SocketError { peer, local, errno });
+        let mut receipt = self.spare.pop().unwrap_or_else(|| Box::default());
+        receipt.aim();
+        let header = &raw mut receipt.header;
+        let before = self.open.insert(token.pack(), receipt);
+        assert!(before.is_none(), "one receive of datagrams per token");
+        opcode::RecvMsg::new(socket, header)
+            .buf_group(DATAGRAM_GROUP)
+            .build()
+            .flags(Flags::BUFFER_SELECT)
+    }
+
+    /// The header of a receive that has completed; `None` for a multishot one.
+    pub(super) fn take(&mut self, token: Token) -> Option<Box<Receipt>> {
+        if self.multishot { None } else { self.open.remove(&token.pack()) }
+    }
+
+    /// Takes a header back.
+    pub(super) fn give(&mut self, receipt: Box<Receipt>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(receipt);
         }
     }
 }

@@ -6,19 +6,14 @@
 //! | `entry` | an operation becomes a submission entry, and what the kernel uses is kept |
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
-//! | `datagrams` | receiving datagrams, and sending a batch of them |
-//! | `files`, `tls` | whether bytes of files are in memory; kernel TLS |
-//! | `direct` | the calls that are made without the ring |
+//! | `datagrams` | receiving datagrams |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 
 mod buffers;
 mod datagrams;
-mod direct;
 mod entry;
-mod files;
 mod probe;
 mod setup;
-mod tls;
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,13 +23,15 @@ use io_uring::{EnterFlags, IoUring, cqueue};
 use nix::errno::Errno;
 
 use self::buffers::{BufferRing, GROUP};
-use self::datagrams::{DatagramRing, SendBatch};
+use self::datagrams::DatagramRing;
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
-pub use self::tls::Direct;
-use super::{Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb};
-use crate::mem::Pool;
+use super::kernel::{OnKernel, Receipt, SendBatch};
+use super::{
+    Completion, Datagram, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb,
+};
+use crate::mem::{Buf, Pool};
 
 /// How long a teardown waits for the kernel to give its buffers back.
 const TEARDOWN_MAX: Duration = Duration::from_secs(5);
@@ -70,10 +67,15 @@ impl Uring {
     /// # Errors
     /// Which call was refused, how, and what to do about it.
     pub fn new(options: &RingOptions) -> Result<Self, SetupError> {
-        Self::with(options, probe::required(options)?)
+        Self::with(options, |found| found)
     }
 
-    fn with(options: &RingOptions, capabilities: Capabilities) -> Result<Self, SetupError> {
+    /// The same with fewer features than this kernel has.
+    pub(in crate::ring) fn with(
+        options: &RingOptions,
+        without: impl FnOnce(Capabilities) -> Capabilities,
+    ) -> Result<Self, SetupError> {
+        let capabilities = without(probe::required(options)?);
         let (ring, size, flags) = setup::build(options)?;
         let pool = Pool::new(options.buffers, options.buffer_size)
             .map_err(|error| SetupError::of("mmap of receive buffers", &error))?;
@@ -237,7 +239,7 @@ impl Ledger {
         let filled = match cqueue::buffer_select(cqe.flags()) {
             Some(bid) => self.datagrams.as_mut()?.claim(bid, len, receipt.as_deref()),
             // A single receive of an empty datagram keeps no buffer.
-            None => receipt.as_deref().and_then(datagrams::Receipt::empty_datagram),
+            None => receipt.as_deref().and_then(empty_datagram),
         };
         if let Some(receipt) = receipt {
             self.flights.receipts.give(receipt);
@@ -339,6 +341,12 @@ impl Driver for Uring {
     }
 }
 
+impl OnKernel for Uring {
+    fn postage(&mut self) -> &mut SendBatch {
+        &mut self.postage
+    }
+}
+
 impl Drop for Uring {
     fn drop(&mut self) {
         self.quiesce();
@@ -365,6 +373,11 @@ impl fmt::Debug for Uring {
     }
 }
 
+/// A datagram without payload.
+fn empty_datagram(receipt: &Receipt) -> Option<Datagram> {
+    Datagram::new(Buf::copy_of(&receipt.head()))
+}
+
 fn result_of(cqe: &cqueue::Entry) -> Result<u32, Errno> {
     u32::try_from(cqe.result()).map_err(|_| Errno::from_raw(cqe.result().wrapping_neg()))
 }
@@ -372,7 +385,3 @@ fn result_of(cqe: &cqueue::Entry) -> Result<u32, Errno> {
 fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
 }
-
-#[cfg(test)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
-mod tests;

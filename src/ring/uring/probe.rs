@@ -17,9 +17,10 @@ use nix::sys::socket::{
 };
 
 use super::buffers::{BufferRing, DATAGRAM_GROUP, GROUP};
-use super::datagrams::{self, DatagramRing};
+use super::datagrams::DatagramRing;
 use super::setup::{RingOptions, SetupError, build};
 use crate::mem::Pool;
+use crate::ring::kernel::datagrams::shape;
 
 /// How long one request of the probe may take.
 const ANSWER_MAX_SECONDS: u64 = 2;
@@ -275,7 +276,7 @@ impl Trial {
         let (ours, theirs) = UnixDatagram::pair().map_err(|error| super::errno_of(&error))?;
         let ring = DatagramRing::register(&self.ring, BUFFERS, true);
         self.datagrams = Some(ring.map_err(|error| error.source)?);
-        let shape = datagrams::shape();
+        let shape = shape();
         let fd = Fd(ours.as_raw_fd());
         self.push(&opcode::RecvMsgMulti::new(fd, &raw const *shape, DATAGRAM_GROUP).build())?;
         theirs.send(b"x").map_err(|error| super::errno_of(&error))?;

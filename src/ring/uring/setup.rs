@@ -34,6 +34,14 @@ pub struct RingOptions {
     pub best_flags: RingFlags,
 }
 
+impl RingOptions {
+    /// Enough for a few connections.
+    #[must_use]
+    pub fn small() -> Self {
+        Self { entries: 64, completions: 256, buffers: 16, ..Self::default() }
+    }
+}
+
 impl Default for RingOptions {
     fn default() -> Self {
         Self {
@@ -129,12 +137,13 @@ impl SetupError {
                  (see it with `sysctl kernel.io_uring_disabled`; allow it with `sysctl -w \
                  kernel.io_uring_disabled=0`, or put the user into kernel.io_uring_group), or a \
                  seccomp profile denies it (Docker and containerd do by default: run with a \
-                 profile that allows io_uring_setup, io_uring_enter and io_uring_register)"
+                 profile that allows io_uring_setup, io_uring_enter and io_uring_register). \
+                 Without it, `driver = \"epoll\"` in [runtime] serves the same"
             }
             Errno::ENOSYS => {
                 "this kernel has no io_uring (CONFIG_IO_URING is off, or it is older than 5.1), or \
-                 a sandbox such as gVisor hides it. Ringway needs Linux 5.19 or later with \
-                 io_uring"
+                 a sandbox such as gVisor hides it. Without it, `driver = \"epoll\"` in \
+                 [runtime] serves the same"
             }
             Errno::ENOMEM => {
                 "locked memory is used up: rings are charged to RLIMIT_MEMLOCK, per user. Raise it \
@@ -142,8 +151,9 @@ impl SetupError {
                  smaller runtime.ring_entries and runtime.completion_entries"
             }
             Errno::EINVAL => {
-                "this kernel does not know what was asked for. Ringway needs Linux 5.19 or later; \
-                 `ringway doctor` shows what is missing"
+                "this kernel does not know what was asked for. io_uring is used from Linux 5.19 \
+                 on: `ringway doctor` shows what is missing. Without it, `driver = \"epoll\"` in \
+                 [runtime] serves the same"
             }
             Errno::EMFILE | Errno::ENFILE => {
                 "descriptors are used up: raise the limit (`ulimit -n`, LimitNOFILE= in the \

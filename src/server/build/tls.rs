@@ -11,7 +11,7 @@ use crate::net::tls::{
     Tickets, client_config, server_config,
 };
 use crate::proto::tls::Version;
-use crate::ring::uring::Direct;
+use crate::ring::Direct;
 use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::issue::{self, self_signed};

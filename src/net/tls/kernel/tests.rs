@@ -7,7 +7,7 @@ use rustls::Connection;
 
 use super::*;
 use crate::net::tls::peers::{Ours, Pair, combinations, heard, pair};
-use crate::ring::uring::Direct;
+use crate::ring::Direct;
 
 /// A kernel that does as it is told and writes down what it was asked for.
 #[derive(Debug, Default)]

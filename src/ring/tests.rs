@@ -1,13 +1,16 @@
-//! The driver against the real kernel, on every rung of the ladder of ring flags.
+//! The drivers against the real kernel: io_uring on every rung of the ladder of ring flags, and
+//! epoll.
+
+mod datagrams;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 
+use super::uring::{RingFlags, RingOptions};
 use super::*;
-use crate::mem::{Buf, Key, Outgoing};
-use crate::ring::{Lane, SocketAddress, Syscalls};
+use crate::mem::Key;
 
 fn options(best_flags: RingFlags) -> RingOptions {
     RingOptions {
@@ -21,10 +24,16 @@ fn options(best_flags: RingFlags) -> RingOptions {
     }
 }
 
-fn on_every_rung(test: impl Fn(Uring)) {
-    for flags in RingFlags::LADDER {
-        test(Uring::new(&options(flags)).unwrap());
-    }
+/// Every driver, with the same options but for the flags of rings.
+fn every(options: &RingOptions) -> impl Iterator<Item = KernelDriver> {
+    let make = |kind, options: &RingOptions| KernelDriver::new(kind, options).unwrap();
+    let rings = RingFlags::LADDER
+        .map(|best_flags| make(DriverKind::Uring, &RingOptions { best_flags, ..options.clone() }));
+    rings.into_iter().chain([make(DriverKind::Epoll, options)])
+}
+
+fn on_every_driver(test: impl Fn(KernelDriver)) {
+    every(&options(RingFlags::NoSqArray)).for_each(test);
 }
 
 fn token(index: u32, verb: Verb) -> Token {
@@ -32,7 +41,7 @@ fn token(index: u32, verb: Verb) -> Token {
 }
 
 /// Waits until `count` completions have come.
-fn complete(ring: &mut Uring, count: usize) -> Vec<Completion> {
+fn complete(ring: &mut KernelDriver, count: usize) -> Vec<Completion> {
     let deadline = ring.now() + Duration::from_secs(10);
     let mut completions = Vec::new();
     while completions.len() < count {
@@ -51,7 +60,7 @@ fn pair() -> (Fd, UnixStream, UnixStream) {
 
 #[test]
 fn accept_connect_send_receive_and_eof() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = SocketAddress::inet(listener.local_addr().unwrap());
         let accept = token(0, Verb::Accept);
@@ -104,7 +113,7 @@ fn accept_connect_send_receive_and_eof() {
 
 #[test]
 fn a_full_socket_gives_the_rest_back_at_once() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let (fd, _ours, mut theirs) = pair();
         let send = token(0, Verb::Send);
         let mut taken = 0;
@@ -136,7 +145,7 @@ fn a_full_socket_gives_the_rest_back_at_once() {
 
 #[test]
 fn an_exhausted_pool_starves_and_recovers() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let (fd, _ours, mut theirs) = pair();
         let receive = token(0, Verb::Receive);
         ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
@@ -170,7 +179,7 @@ fn an_exhausted_pool_starves_and_recovers() {
 
 #[test]
 fn cancel_ends_the_target_and_completes_itself() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let (fd, _ours, _theirs) = pair();
         let receive = token(0, Verb::Receive);
         ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
@@ -190,23 +199,24 @@ fn cancel_ends_the_target_and_completes_itself() {
 #[test]
 fn operations_in_flight_are_bounded_and_come_back() {
     let bounded = RingOptions { in_flight_max: 2, ..options(RingFlags::NoSqArray) };
-    let mut ring = Uring::new(&bounded).unwrap();
-    let (fd, _ours, mut theirs) = pair();
-    ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
-    ring.push(token(1, Verb::PollIn), Op::PollIn { fd }).unwrap();
-    let data = Outgoing::One(Buf::copy_of(b"kept"));
-    let refused = ring.push(token(2, Verb::Send), Op::Send { socket: fd, data });
-    let Err(Op::Send { data, .. }) = refused else { panic!("{refused:?}") };
-    assert_eq!(&*data.segments()[0], b"kept");
-    theirs.write_all(b"x").unwrap();
-    complete(&mut ring, 2);
-    ring.push(token(2, Verb::Send), Op::Send { socket: fd, data }).unwrap();
-    complete(&mut ring, 1);
+    for mut ring in every(&bounded) {
+        let (fd, _ours, mut theirs) = pair();
+        ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
+        ring.push(token(1, Verb::PollIn), Op::PollIn { fd }).unwrap();
+        let data = Outgoing::One(Buf::copy_of(b"kept"));
+        let refused = ring.push(token(2, Verb::Send), Op::Send { socket: fd, data });
+        let Err(Op::Send { data, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(&*data.segments()[0], b"kept");
+        theirs.write_all(b"x").unwrap();
+        complete(&mut ring, 2);
+        ring.push(token(2, Verb::Send), Op::Send { socket: fd, data }).unwrap();
+        complete(&mut ring, 1);
+    }
 }
 
 #[test]
 fn more_operations_than_entries_are_submitted_on_the_way() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let (fd, _ours, mut theirs) = pair();
         for index in 0..200 {
             ring.push(token(index, Verb::PollIn), Op::PollIn { fd }).unwrap();
@@ -225,42 +235,45 @@ fn an_overflown_completion_queue_loses_nothing_but_the_multishot() {
         buffer_size: 16,
         ..options(RingFlags::NoSqArray)
     };
-    let mut ring = Uring::new(&small).unwrap();
-    let (fd, _ours, mut theirs) = pair();
-    let receive = token(0, Verb::Receive);
-    ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
-    let sent: Vec<u8> = (0..=255).cycle().take(2_000).collect();
-    theirs.write_all(&sent).unwrap();
-    let mut got = Vec::new();
-    while got.len() < sent.len() {
-        for completion in complete(&mut ring, 1) {
-            if let Outcome::Received(buf) = completion.outcome {
-                got.extend_from_slice(&buf);
-            }
-            if !completion.more {
-                ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+    for mut ring in every(&small) {
+        let (fd, _ours, mut theirs) = pair();
+        let receive = token(0, Verb::Receive);
+        ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+        let sent: Vec<u8> = (0..=255).cycle().take(2_000).collect();
+        theirs.write_all(&sent).unwrap();
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            for completion in complete(&mut ring, 1) {
+                if let Outcome::Received(buf) = completion.outcome {
+                    got.extend_from_slice(&buf);
+                }
+                if !completion.more {
+                    ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+                }
             }
         }
+        assert_eq!(got, sent);
     }
-    assert_eq!(got, sent);
 }
 
 #[test]
 fn a_connection_arrives_on_another_ring() {
-    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
-    let arrival = token(3, Verb::Arrival);
-    let (fd, _ours, _theirs) = pair();
-    let hand_off = Op::HandOff { ring: ring.fd(), arrival, socket: fd };
-    ring.push(token(0, Verb::HandOff), hand_off).unwrap();
-    let both = complete(&mut ring, 2);
-    assert!(both.iter().any(|c| c.token == arrival
-        && matches!(c.outcome, Outcome::Accepted(got) if got == fd)));
-    assert_eq!(ring.in_flight(), 0);
+    for mut ring in every(&options(RingFlags::NoSqArray)) {
+        let arrival = token(3, Verb::Arrival);
+        let (fd, _ours, _theirs) = pair();
+        let hand_off = Op::HandOff { ring: ring.door().unwrap(), arrival, socket: fd };
+        ring.push(token(0, Verb::HandOff), hand_off).unwrap();
+        let both = complete(&mut ring, 2);
+        assert!(both.iter().any(
+            |c| c.token == arrival && matches!(c.outcome, Outcome::Accepted(got) if got == fd)
+        ));
+        assert_eq!(ring.in_flight(), 0);
+    }
 }
 
 #[test]
 fn a_ring_dropped_with_receives_in_flight_waits_for_its_buffers() {
-    on_every_rung(|mut ring| {
+    on_every_driver(|mut ring| {
         let (fd, _ours, _theirs) = pair();
         ring.push(token(0, Verb::Receive), Op::Receive { socket: fd, once: false }).unwrap();
         ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
@@ -272,30 +285,32 @@ fn a_ring_dropped_with_receives_in_flight_waits_for_its_buffers() {
 
 #[test]
 fn a_pipe_moves_bytes_and_knows_its_size() {
-    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
-    let (fd, _ours, mut theirs) = pair();
-    let pipe = ring.pipe(128 * 1024).unwrap();
-    assert!(pipe.capacity >= 64 * 1024);
-    assert_eq!(ring.splice(fd, pipe.writer, 1000), Err(Errno::EAGAIN));
-    theirs.write_all(b"spliced").unwrap();
-    assert_eq!(ring.splice(fd, pipe.writer, 1000), Ok(7));
-    assert_eq!(ring.splice(pipe.reader, fd, 7), Ok(7));
-    let mut back = [0; 7];
-    theirs.read_exact(&mut back).unwrap();
-    assert_eq!(&back, b"spliced");
-    ring.close(pipe.reader);
-    ring.close(pipe.writer);
+    for mut ring in every(&options(RingFlags::NoSqArray)) {
+        let (fd, _ours, mut theirs) = pair();
+        let pipe = ring.pipe(128 * 1024).unwrap();
+        assert!(pipe.capacity >= 64 * 1024);
+        assert_eq!(ring.splice(fd, pipe.writer, 1000), Err(Errno::EAGAIN));
+        theirs.write_all(b"spliced").unwrap();
+        assert_eq!(ring.splice(fd, pipe.writer, 1000), Ok(7));
+        assert_eq!(ring.splice(pipe.reader, fd, 7), Ok(7));
+        let mut back = [0; 7];
+        theirs.read_exact(&mut back).unwrap();
+        assert_eq!(&back, b"spliced");
+        ring.close(pipe.reader);
+        ring.close(pipe.writer);
+    }
 }
 
 #[test]
 fn reset_on_close_is_seen_as_a_reset() {
-    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    let server = Fd(server.into_raw_fd());
-    ring.reset_on_close(server);
-    ring.close(server);
-    let error = client.read(&mut [0; 8]).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    for mut ring in every(&options(RingFlags::NoSqArray)) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let server = Fd(server.into_raw_fd());
+        ring.reset_on_close(server);
+        ring.close(server);
+        let error = client.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
 }

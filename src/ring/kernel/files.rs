@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use crate::mem::Pool;
 use crate::ring::Fd;
 
 /// The number of `cachestat(2)`, the same on all architectures (Linux 6.5).
@@ -26,7 +27,7 @@ struct CacheStat {
 }
 
 /// Whether these bytes of a file are all in memory.
-pub(super) fn is_resident(file: Fd, offset: u64, len: usize) -> bool {
+pub(in crate::ring) fn is_resident(file: Fd, offset: u64, len: usize) -> bool {
     let range = Range { offset, len: len as u64 };
     let mut stat = CacheStat::default();
     // SAFETY: the kernel reads a range and writes a stat, both of the layout that it expects; a
@@ -53,7 +54,7 @@ fn is_readable_now(file: Fd, offset: u64) -> bool {
 }
 
 /// Appends what is in memory of at most `max` bytes.
-pub(super) fn read_now(
+pub(in crate::ring) fn read_now(
     file: Fd,
     offset: u64,
     max: usize,
@@ -70,6 +71,26 @@ pub(super) fn read_now(
     result
 }
 
+/// Reads what is in memory of a file into a lent buffer; 0 is the end of the file.
+///
+/// # Errors
+/// As `preadv2(2)` with `RWF_NOWAIT`; `EAGAIN` when the first byte is not in memory. The buffer
+/// stays lent.
+pub(in crate::ring) fn read_into(
+    file: Fd,
+    offset: u64,
+    pool: &Pool,
+    bid: u16,
+) -> Result<u32, Errno> {
+    let len = pool.buffer_size() as usize;
+    let vector = libc::iovec { iov_base: pool.address(bid).cast(), iov_len: len };
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the buffer is lent, so that nobody else reads or writes its `len` bytes; the kernel
+    // writes them within the call only.
+    let read = unsafe { libc::preadv2(file.0, &raw const vector, 1, offset, libc::RWF_NOWAIT) };
+    u32::try_from(read).map_err(|_| Errno::last())
+}
+
 fn page_size() -> u64 {
     // SAFETY: sysconf(3) takes and gives plain numbers.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
@@ -77,7 +98,12 @@ fn page_size() -> u64 {
 }
 
 /// Sends bytes of a file from the page cache.
-pub(super) fn sendfile(socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
+pub(in crate::ring) fn sendfile(
+    socket: Fd,
+    file: Fd,
+    offset: u64,
+    max: usize,
+) -> Result<usize, Errno> {
     let mut offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
     // SAFETY: the kernel reads and writes the offset, which outlives the call.
     let sent = unsafe { libc::sendfile(socket.0, file.0, &raw mut offset, max) };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
-use super::{Control, Name};
+use super::datagrams::{Control, Name};
 use crate::ring::datagram::{CONTROL_MAX, NAME_MAX, put_local, put_message};
 use crate::ring::outbox::Outbound;
 use crate::ring::{Fd, Outbox, SEGMENTS_SENT_MAX, SendReport};
@@ -17,7 +17,7 @@ const ETHERNET_MAX: u16 = 1472;
 
 /// The arrays that `sendmmsg(2)` reads, kept from call to call.
 #[derive(Default)]
-pub(in super::super) struct SendBatch {
+pub struct SendBatch {
     headers: Vec<libc::mmsghdr>,
     letters: Vec<SendMessage>,
     slices: Vec<libc::iovec>,
@@ -51,9 +51,16 @@ enum Step {
     Failed(Errno),
 }
 
+impl std::fmt::Debug for SendBatch {
+    /// Without what was sent.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SendBatch").finish_non_exhaustive()
+    }
+}
+
 impl SendBatch {
     /// Sends all of `outbox`, see [`crate::ring::Syscalls::send_datagrams`].
-    pub(in super::super) fn send(
+    pub(in crate::ring) fn send(
         &mut self,
         socket: Fd,
         outbox: &Outbox,

@@ -1,14 +1,33 @@
-//! Calls made without the ring: set-up, and those that the ring would hand to a thread.
+//! Calls of the kernel that are made directly: set-up, and those that a ring would hand to a
+//! thread. Every driver on a real kernel makes them alike: see [`OnKernel`].
+//!
+//! | file | job |
+//! |---|---|
+//! | `streams`, `datagrams`, `send_batch` | sockets: receives, sends, batches of datagrams |
+//! | `files` | files: whether their bytes are in memory, and sending them from there |
+//! | `poll` | readiness: `epoll(7)`, and a look at one descriptor |
+//! | `tls` | kernel TLS |
+#![expect(unsafe_code, reason = "system calls are handed memory")]
+
+pub(super) mod datagrams;
+pub(super) mod files;
+pub(super) mod poll;
+mod send_batch;
+pub(super) mod streams;
+mod tls;
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::{Uring, datagrams, files};
+pub(super) use self::datagrams::Receipt;
+pub(super) use self::poll::{Change, Poller};
+pub use self::send_batch::SendBatch;
+pub use self::tls::Direct;
 use crate::ring::{
     DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
     StreamOptions, Syscalls,
@@ -35,19 +54,40 @@ fn look_at(file: BorrowedFd<'_>) -> Result<OpenFile, Errno> {
     })
 }
 
-impl Syscalls for Uring {
+/// A driver whose direct calls are those of the kernel.
+pub trait OnKernel {
+    /// The arrays by which batches of datagrams are sent.
+    fn postage(&mut self) -> &mut SendBatch;
+
+    /// A socket was made or accepted.
+    fn given_out(&mut self, socket: Fd) {
+        let _socket = socket;
+    }
+
+    /// A descriptor is about to be closed.
+    fn closing(&mut self, fd: Fd) {
+        let _fd = fd;
+    }
+}
+
+impl<D: OnKernel> Syscalls for D {
     fn socket(&mut self, address: &SocketAddress) -> Result<Fd, Errno> {
         let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: socket(2) takes no memory.
-        Errno::result(unsafe { libc::socket(address.family(), kind, 0) }).map(Fd)
+        let socket = Errno::result(unsafe { libc::socket(address.family(), kind, 0) }).map(Fd)?;
+        self.given_out(socket);
+        Ok(socket)
     }
 
     fn accept(&mut self, listener: Fd) -> Result<Fd, Errno> {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         let null = std::ptr::null_mut();
         // SAFETY: accept4(2) with null for the address writes nothing.
-        Errno::result(unsafe { libc::accept4(listener.0, null, std::ptr::null_mut(), flags) })
-            .map(Fd)
+        let socket =
+            Errno::result(unsafe { libc::accept4(listener.0, null, std::ptr::null_mut(), flags) });
+        let socket = socket.map(Fd)?;
+        self.given_out(socket);
+        Ok(socket)
     }
 
     fn set_backlog(&mut self, listener: Fd, backlog: u32) {
@@ -169,9 +209,8 @@ impl Syscalls for Uring {
     }
 
     fn close(&mut self, fd: Fd) {
-        // SAFETY: the caller owns the descriptor and has no operation in flight on it.
-        let failed = unsafe { libc::close(fd.0) };
-        debug_assert!(failed == 0 || Errno::last() != Errno::EBADF, "close of {fd:?} of ours");
+        self.closing(fd);
+        close(fd);
     }
 
     fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
@@ -213,16 +252,40 @@ impl Syscalls for Uring {
         server: &SocketAddress,
         options: &DatagramSocketOptions,
     ) -> Result<Fd, Errno> {
-        datagrams::open(server, options)
+        let socket = datagrams::open(server, options)?;
+        self.given_out(socket);
+        Ok(socket)
     }
 
     fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport {
-        self.postage.send(socket, outbox, segment_max)
+        self.postage().send(socket, outbox, segment_max)
     }
 
     fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError> {
         datagrams::take_error(socket)
     }
+}
+
+/// Closes a descriptor, on which no operation is in flight.
+pub(super) fn close(fd: Fd) {
+    // SAFETY: the caller owns the descriptor and has no operation in flight on it.
+    let failed = unsafe { libc::close(fd.0) };
+    debug_assert!(failed == 0 || Errno::last() != Errno::EBADF, "close of {fd:?} of ours");
+}
+
+/// Another descriptor of the same file.
+pub(super) fn duplicate(fd: Fd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call takes a number, and touches no memory of ours.
+    let own = Errno::result(unsafe { libc::fcntl(fd.0, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was just made, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(own) })
+}
+
+/// Writes to a pipe, without waiting.
+pub(super) fn write(pipe: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel reads the bytes within the call.
+    let written = unsafe { libc::write(pipe.0, bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(written).map_err(|_| Errno::last())
 }
 
 /// Sets an option; a refusal (an option of TCP on a unix socket) changes nothing.

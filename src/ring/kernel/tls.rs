@@ -4,41 +4,48 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::Uring;
+use super::OnKernel;
 use crate::ring::{Fd, TlsCalls};
 
-/// The calls without a ring, for what is asked before there is one.
+/// The calls without a driver, for what is asked before there is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Direct;
 
-macro_rules! calls {
-    ($($caller:ty),*) => {$(
-        impl TlsCalls for $caller {
-            fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno> {
-                enable(socket)
-            }
+impl TlsCalls for Direct {
+    fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno> {
+        enable(socket)
+    }
 
-            fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
-                set_transmit(socket, info)
-            }
+    fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
+        set_transmit(socket, info)
+    }
 
-            fn tls_transmit(&mut self, socket: Fd, info: &mut [u8]) -> Result<(), Errno> {
-                transmit(socket, info)
-            }
+    fn tls_transmit(&mut self, socket: Fd, info: &mut [u8]) -> Result<(), Errno> {
+        transmit(socket, info)
+    }
 
-            fn send_tls_record(
-                &mut self,
-                socket: Fd,
-                kind: u8,
-                payload: &[u8],
-            ) -> Result<usize, Errno> {
-                send_record(socket, kind, payload)
-            }
-        }
-    )*};
+    fn send_tls_record(&mut self, socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno> {
+        send_record(socket, kind, payload)
+    }
 }
 
-calls!(Uring, Direct);
+impl<D: OnKernel> TlsCalls for D {
+    fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno> {
+        Direct.enable_tls(socket)
+    }
+
+    fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
+        Direct.set_tls_transmit(socket, info)
+    }
+
+    fn tls_transmit(&mut self, socket: Fd, info: &mut [u8]) -> Result<(), Errno> {
+        Direct.tls_transmit(socket, info)
+    }
+
+    fn send_tls_record(&mut self, socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno> {
+        Direct.send_tls_record(socket, kind, payload)
+    }
+}
 
 /// Room for the control message that carries a record's type.
 #[repr(C)]

@@ -1,4 +1,4 @@
-//! Datagrams against the real kernel, with multishot receives and without.
+//! Datagrams against the real kernel, with multishot receives and without, and by epoll.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::super::{Capabilities, RingOptions, Uring, probe};
 use super::*;
-use crate::mem::{Buf, Key};
-use crate::ring::{
-    Completion, Datagram, Driver, Lane, Op, Outbox, Outcome, SEGMENTS_SENT_MAX, Syscalls, Token,
-    Verb,
-};
+use crate::mem::Buf;
+use crate::ring::kernel::set;
+use crate::ring::uring::{Capabilities, Uring};
 
 const RECEIVE: Token = Token::new(Key::new(0, 0), Lane::Client, Verb::ReceiveFrom);
 const ANY: u16 = u16::MAX;
@@ -28,12 +25,13 @@ fn options(datagram_buffers: u16) -> RingOptions {
     }
 }
 
-fn with_and_without_multishot(datagram_buffers: u16, test: impl Fn(Uring)) {
+fn with_and_without_multishot(datagram_buffers: u16, test: impl Fn(KernelDriver)) {
     let options = options(datagram_buffers);
-    let found = probe::required(&options).unwrap();
-    for datagram_multishot in [found.datagram_multishot, false] {
-        test(Uring::with(&options, Capabilities { datagram_multishot, ..found }).unwrap());
+    for datagram_multishot in [true, false] {
+        let without = |found| Capabilities { datagram_multishot, ..found };
+        test(KernelDriver::Uring(Uring::with(&options, without).unwrap()));
     }
+    test(KernelDriver::new(DriverKind::Epoll, &options).unwrap());
 }
 
 fn socket(address: &str) -> (UdpSocket, Fd, SocketAddr) {
@@ -43,7 +41,7 @@ fn socket(address: &str) -> (UdpSocket, Fd, SocketAddr) {
     (socket, fd, local)
 }
 
-fn complete(ring: &mut Uring) -> Vec<Completion> {
+fn complete(ring: &mut KernelDriver) -> Vec<Completion> {
     let deadline = ring.now() + Duration::from_secs(10);
     let mut completions = Vec::new();
     while completions.is_empty() {
@@ -55,7 +53,7 @@ fn complete(ring: &mut Uring) -> Vec<Completion> {
 }
 
 /// Receives `count` datagrams (or batches of them) on `fd`, armed again as often as needed.
-fn receive(ring: &mut Uring, fd: Fd, armed: &mut bool, count: usize) -> Vec<Datagram> {
+fn receive(ring: &mut KernelDriver, fd: Fd, armed: &mut bool, count: usize) -> Vec<Datagram> {
     let mut got = Vec::new();
     while got.len() < count {
         if !std::mem::replace(armed, true) {
@@ -180,79 +178,83 @@ fn a_batch_arrives_joined_and_leaves_joined() {
 
 #[test]
 fn without_joining_every_datagram_is_a_message() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (theirs, _, to) = socket("127.0.0.1:0");
-    let (_ours, fd, _) = socket("127.0.0.1:0");
-    let mut batch = Outbox::new();
-    batch.push(Some(to), None, Buf::copy_of(b"aabbc"), 2, 0);
-    batch.push(Some(to), None, Buf::copy_of(b""), 0, 0);
-    batch.push(Some(to), None, Buf::copy_of(b"dd"), 2, 0);
-    let report = ring.send_datagrams(fd, &batch, 0);
-    assert_eq!((report.datagrams, report.bytes, report.joined), (5, 7, 0));
-    let mut buffer = [0; 8];
-    let got: Vec<Vec<u8>> = (0..5)
-        .map(|_| {
-            let len = theirs.recv(&mut buffer).unwrap();
-            buffer[..len].to_vec()
-        })
-        .collect();
-    assert_eq!(got, [&b"aa"[..], b"bb", b"c", b"", b"dd"]);
+    for mut ring in super::every(&options(8)) {
+        let (theirs, _, to) = socket("127.0.0.1:0");
+        let (_ours, fd, _) = socket("127.0.0.1:0");
+        let mut batch = Outbox::new();
+        batch.push(Some(to), None, Buf::copy_of(b"aabbc"), 2, 0);
+        batch.push(Some(to), None, Buf::copy_of(b""), 0, 0);
+        batch.push(Some(to), None, Buf::copy_of(b"dd"), 2, 0);
+        let report = ring.send_datagrams(fd, &batch, 0);
+        assert_eq!((report.datagrams, report.bytes, report.joined), (5, 7, 0));
+        let mut buffer = [0; 8];
+        let got: Vec<Vec<u8>> = (0..5)
+            .map(|_| {
+                let len = theirs.recv(&mut buffer).unwrap();
+                buffer[..len].to_vec()
+            })
+            .collect();
+        assert_eq!(got, [&b"aa"[..], b"bb", b"c", b"", b"dd"]);
+    }
 }
 
 #[test]
 fn a_refusal_to_join_is_no_loss_and_the_datagrams_go_one_by_one() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (theirs, _, to) = socket("127.0.0.1:0");
-    let (_ours, fd, _) = socket("127.0.0.1:0");
-    // Without a checksum the kernel cannot split.
-    set(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, &1i32);
-    let (first, second) = (vec![1; 100], vec![2; 100]);
-    let batch = outbox(Some(to), None, &[&first, &first, &second], ANY);
-    let report = ring.send_datagrams(fd, &batch, ANY);
-    assert_eq!((report.datagrams, report.joined, report.segment_max), (3, 0, None));
-    assert_eq!((report.full, report.refused, report.error), (0, 0, None));
-    let mut buffer = [0; 200];
-    for part in [&first, &first, &second] {
-        assert_eq!(theirs.recv(&mut buffer).unwrap(), 100);
-        assert_eq!(buffer[..100], part[..]);
+    for mut ring in super::every(&options(8)) {
+        let (theirs, _, to) = socket("127.0.0.1:0");
+        let (_ours, fd, _) = socket("127.0.0.1:0");
+        // Without a checksum the kernel cannot split.
+        set(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, &1i32);
+        let (first, second) = (vec![1; 100], vec![2; 100]);
+        let batch = outbox(Some(to), None, &[&first, &first, &second], ANY);
+        let report = ring.send_datagrams(fd, &batch, ANY);
+        assert_eq!((report.datagrams, report.joined, report.segment_max), (3, 0, None));
+        assert_eq!((report.full, report.refused, report.error), (0, 0, None));
+        let mut buffer = [0; 200];
+        for part in [&first, &first, &second] {
+            assert_eq!(theirs.recv(&mut buffer).unwrap(), 100);
+            assert_eq!(buffer[..100], part[..]);
+        }
     }
 }
 
 #[test]
 fn an_answer_leaves_from_the_address_that_was_asked() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (ours, fd, local) = socket("0.0.0.0:0");
-    setsockopt(&ours, sockopt::Ipv4PacketInfo, &true).unwrap();
-    let (theirs, _, from) = socket("127.0.0.1:0");
-    let asked: SocketAddr = ([127, 0, 0, 2], local.port()).into();
-    theirs.send_to(b"x", asked).unwrap();
-    let head = receive(&mut ring, fd, &mut false, 1)[0].head();
-    assert_eq!((head.from, head.local), (Some(from), Some(asked.ip())));
-    let batch = outbox(head.from, head.local, &[b"y", b"z"], ANY);
-    let report = ring.send_datagrams(fd, &batch, ANY);
-    assert_eq!((report.datagrams, report.joined), (2, 1));
-    for _ in 0..2 {
-        assert_eq!(theirs.recv_from(&mut [0; 8]).unwrap(), (1, asked));
+    for mut ring in super::every(&options(8)) {
+        let (ours, fd, local) = socket("0.0.0.0:0");
+        setsockopt(&ours, sockopt::Ipv4PacketInfo, &true).unwrap();
+        let (theirs, _, from) = socket("127.0.0.1:0");
+        let asked: SocketAddr = ([127, 0, 0, 2], local.port()).into();
+        theirs.send_to(b"x", asked).unwrap();
+        let head = receive(&mut ring, fd, &mut false, 1)[0].head();
+        assert_eq!((head.from, head.local), (Some(from), Some(asked.ip())));
+        let batch = outbox(head.from, head.local, &[b"y", b"z"], ANY);
+        let report = ring.send_datagrams(fd, &batch, ANY);
+        assert_eq!((report.datagrams, report.joined), (2, 1));
+        for _ in 0..2 {
+            assert_eq!(theirs.recv_from(&mut [0; 8]).unwrap(), (1, asked));
+        }
     }
 }
 
 #[test]
 fn a_port_that_nobody_listens_on_is_an_error_of_the_connected_socket() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (gone, _, address) = socket("127.0.0.1:0");
-    drop(gone);
-    let server = SocketAddress::inet(address);
-    let fd = ring.datagram_socket(&server, &DatagramSocketOptions::default()).unwrap();
-    ring.push(RECEIVE, Op::ReceiveFrom { socket: fd }).unwrap();
-    let batch = outbox(None, None, &[b"x"], ANY);
-    assert_eq!(ring.send_datagrams(fd, &batch, ANY).datagrams, 1);
-    let failed = complete(&mut ring).remove(0);
-    assert!(!failed.more);
-    assert!(matches!(failed.outcome, Outcome::Failed(Errno::ECONNREFUSED)), "{failed:?}");
-    ring.close(fd);
-    let unix = SocketAddress::unnamed();
-    let refused = ring.datagram_socket(&unix, &DatagramSocketOptions::default());
-    assert_eq!(refused, Err(Errno::EAFNOSUPPORT));
+    for mut ring in super::every(&options(8)) {
+        let (gone, _, address) = socket("127.0.0.1:0");
+        drop(gone);
+        let server = SocketAddress::inet(address);
+        let fd = ring.datagram_socket(&server, &DatagramSocketOptions::default()).unwrap();
+        ring.push(RECEIVE, Op::ReceiveFrom { socket: fd }).unwrap();
+        let batch = outbox(None, None, &[b"x"], ANY);
+        assert_eq!(ring.send_datagrams(fd, &batch, ANY).datagrams, 1);
+        let failed = complete(&mut ring).remove(0);
+        assert!(!failed.more);
+        assert!(matches!(failed.outcome, Outcome::Failed(Errno::ECONNREFUSED)), "{failed:?}");
+        ring.close(fd);
+        let unix = SocketAddress::unnamed();
+        let refused = ring.datagram_socket(&unix, &DatagramSocketOptions::default());
+        assert_eq!(refused, Err(Errno::EAFNOSUPPORT));
+    }
 }
 
 #[test]
@@ -288,39 +290,41 @@ fn an_unconnected_socket_tells_whose_host_refused() {
 
 #[test]
 fn a_full_socket_drops_the_rest_and_counts_it() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (theirs, _, to) = socket("127.0.0.1:0");
-    let (ours, fd, _) = socket("127.0.0.1:0");
-    setsockopt(&ours, sockopt::SndBuf, &4_608).unwrap();
-    // Whom they are for does not read, and its queue holds the bytes against our socket's limit.
-    let mut sent = 0;
-    let mut full = 0;
-    for _ in 0..50 {
-        let mut batch = Outbox::new();
-        for _ in 0..100 {
-            batch.push(Some(to), None, Buf::copy_of(&[0; 1_000]), 1_000, 0);
+    for mut ring in super::every(&options(8)) {
+        let (theirs, _, to) = socket("127.0.0.1:0");
+        let (ours, fd, _) = socket("127.0.0.1:0");
+        setsockopt(&ours, sockopt::SndBuf, &4_608).unwrap();
+        // Whom they are for does not read, and its queue holds the bytes against our socket's limit.
+        let mut sent = 0;
+        let mut full = 0;
+        for _ in 0..50 {
+            let mut batch = Outbox::new();
+            for _ in 0..100 {
+                batch.push(Some(to), None, Buf::copy_of(&[0; 1_000]), 1_000, 0);
+            }
+            let report = ring.send_datagrams(fd, &batch, 0);
+            assert_eq!(report.datagrams + report.full + report.refused, 100);
+            assert_eq!(report.refused, 0, "{report:?}");
+            sent += report.datagrams;
+            full += report.full;
         }
-        let report = ring.send_datagrams(fd, &batch, 0);
-        assert_eq!(report.datagrams + report.full + report.refused, 100);
-        assert_eq!(report.refused, 0, "{report:?}");
-        sent += report.datagrams;
-        full += report.full;
+        assert_eq!(sent + full, 5_000);
+        drop(theirs);
     }
-    assert_eq!(sent + full, 5_000);
-    drop(theirs);
 }
 
 #[test]
 fn more_messages_than_one_call_takes_are_sent_in_several() {
-    let mut ring = Uring::new(&options(8)).unwrap();
-    let (_theirs, _, to) = socket("127.0.0.1:0");
-    let (_ours, fd, _) = socket("127.0.0.1:0");
-    let mut batch = Outbox::new();
-    for _ in 0..40 {
-        batch.push(Some(to), None, Buf::copy_of(&[0; SEGMENTS_SENT_MAX]), 1, 0);
+    for mut ring in super::every(&options(8)) {
+        let (_theirs, _, to) = socket("127.0.0.1:0");
+        let (_ours, fd, _) = socket("127.0.0.1:0");
+        let mut batch = Outbox::new();
+        for _ in 0..40 {
+            batch.push(Some(to), None, Buf::copy_of(&[0; SEGMENTS_SENT_MAX]), 1, 0);
+        }
+        let report = ring.send_datagrams(fd, &batch, 0);
+        assert_eq!(report.datagrams, 40 * SEGMENTS_SENT_MAX as u64);
     }
-    let report = ring.send_datagrams(fd, &batch, 0);
-    assert_eq!(report.datagrams, 40 * SEGMENTS_SENT_MAX as u64);
 }
 
 #[test]
