@@ -159,6 +159,7 @@ pipe_size = "64KiB"
 pipes = 0
 kernel_tls = "off"
 driver = "epoll"
+zero_copy_send = "4KiB"
 watch = true
 
 [admin]

@@ -44,7 +44,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["session", "handler", "service", "proto", "net", "runtime", "ring", "mem", "config"],
     ),
     ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
-    ("config", &["service::http", "proto::tls", "ring::DriverChoice", "ring::DRIVER_WORDS"]),
+    (
+        "config",
+        &[
+            "service::http",
+            "proto::tls",
+            "ring::DriverChoice",
+            "ring::DRIVER_WORDS",
+            "ring::ZeroCopySend",
+        ],
+    ),
     ("import", &[]),
     ("load", &["client", "session", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("cli", &["config", "import", "server", "handler", "client", "load", "proto", "ring", "net"]),

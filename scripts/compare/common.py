@@ -169,6 +169,7 @@ class Bench:
 
     def __init__(self, options, bins):
         self.options = options
+        self.driver = "uring"
         self.folder = tempfile.mkdtemp(prefix="ringway-compare-")
         self.bins = bins
 
@@ -184,6 +185,14 @@ class Bench:
     def command(self, name, port, upstream):
         command = getattr(self, "command_" + name.replace("-", "_").replace(" ", "_"))
         return command(port, upstream)
+
+    def command_ringway_epoll(self, port, upstream):
+        """The same without io_uring."""
+        self.driver = "epoll"
+        try:
+            return self.command_ringway(port, upstream)
+        finally:
+            self.driver = "uring"
 
     def start(self, name, port, upstream):
         """Starts a server under test on `port`; `upstream` is a port, or None for echo."""
@@ -217,6 +226,7 @@ class Bench:
 [runtime]
 workers = 1
 pin = false
+driver = "{self.driver}"
 [admin]
 enabled = false
 [[listener]]

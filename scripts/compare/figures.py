@@ -57,9 +57,9 @@ def summary(results, name, figure):
     return sum(values) if figure == "lost" else statistics.median(values)
 
 
-def ratio(results, figure, over):
+def ratio(results, figure, over, of="ringway"):
     """Ringway over another: the median of the rounds' own ratios, which share their noise."""
-    own, other = results["ringway"][figure], results[over][figure]
+    own, other = results[of][figure], results[over][figure]
     return statistics.median(a / b for a, b in zip(own, other))
 
 

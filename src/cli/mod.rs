@@ -32,7 +32,8 @@ const EXIT_USAGE: u8 = 2;
 /// Two configurations that were compared are different.
 const EXIT_DIFFERENT: u8 = 3;
 
-/// A proxy and server whose data plane is one io_uring event loop per core.
+/// A proxy and server whose data plane is one io_uring event loop per core, or epoll where there is
+/// no io_uring.
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, propagate_version = true)]
 #[command(after_help = "Without a command, `ringway serve` is run.\n\

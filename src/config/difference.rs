@@ -26,6 +26,7 @@ const OF_THE_START: &[(&str, &[&str])] = &[
             "workers",
             "pin",
             "driver",
+            "zero_copy_send",
             "ring_entries",
             "completion_entries",
             "buffers",

@@ -10,6 +10,7 @@ impl Config {
         own.workers = before.workers;
         own.pin = before.pin;
         own.driver = before.driver;
+        own.zero_copy_send = before.zero_copy_send;
         own.ring_entries = before.ring_entries;
         own.completion_entries = before.completion_entries;
         own.buffers = before.buffers;

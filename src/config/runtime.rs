@@ -7,10 +7,10 @@ use serde_json::json;
 use toml::Value;
 
 use super::accept;
-use super::kinds::{Bool, Bytes, Choice, Custom, PowerOfTwo, Time, Whole};
+use super::kinds::{Bool, Bytes, Choice, Custom, Kind, PowerOfTwo, Time, Whole};
 use super::schema::{self, DAY, KERNEL_TLS_WORDS, SPLICE_WORDS};
 use super::table::table;
-use crate::ring::{DRIVER_WORDS, DriverChoice};
+use crate::ring::{DRIVER_WORDS, DriverChoice, ZeroCopySend};
 
 table! {
     /// `[runtime]`: workers, rings and buffers.
@@ -58,6 +58,11 @@ table! {
         /// Whether the kernel encrypts what a connection of TLS sends, from its first large file or
         /// bulk flow on: "auto" (where it can), or "off" for never.
         "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
+        /// Sends that are made without a copy, by io_uring: "auto" (of 16 KiB or more, to peers on
+        /// other hosts, until the kernel says that it has copied), a size from which on all are, or
+        /// "off". What is sent so stays in memory until the peer has acknowledged it, up to 64 MiB
+        /// for each worker; what lies in receive buffers is never sent so.
+        "zero_copy_send" zero_copy_send: ZeroCopySend = ZeroCopySend::Auto, ZERO_COPY_SEND;
         /// Whether the configuration file is read again when it changes, as after SIGHUP. A
         /// half-written file is not to be read: by default a reload is asked for.
         "watch" watch: bool = false, Bool;
@@ -95,6 +100,24 @@ const HANDOFF_RATIO: Custom<Option<f64>> = Custom {
         ] })
     },
 };
+
+const ZERO_COPY_SEND: Custom<ZeroCopySend> = Custom {
+    accept: |value| match value.as_str() {
+        Some("auto") => Ok(ZeroCopySend::Auto),
+        Some("off") => Ok(ZeroCopySend::Off),
+        _ => ZERO_COPY_FROM.accept(value).map(ZeroCopySend::From).map_err(|fault| {
+            let expected = format!("\"auto\", \"off\", or {}", fault.expected);
+            accept::Fault { expected, ..fault }
+        }),
+    },
+    write: |wanted| match wanted {
+        ZeroCopySend::Auto => Value::from("auto"),
+        ZeroCopySend::Off => Value::from("off"),
+        ZeroCopySend::From(least) => ZERO_COPY_FROM.write(least),
+    },
+    schema: || json!({ "anyOf": [{ "enum": ["auto", "off"] }, ZERO_COPY_FROM.schema()] }),
+};
+const ZERO_COPY_FROM: Bytes<u32> = Bytes(1..=1 << 30);
 
 /// The number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -218,7 +218,7 @@ impl fmt::Debug for Buf {
 }
 
 /// Bytes on their way to one peer, in order: the unit of one send. Never empty.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Outgoing {
     /// One slice: the common case, sent without a list.
     One(Buf),

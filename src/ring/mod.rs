@@ -29,6 +29,7 @@ pub use datagram::{Datagram, DatagramHead};
 pub use kernel::Direct;
 pub use outbox::{Outbound, Outbox, SEGMENTS_SENT_MAX, SendReport};
 pub use token::{LANES, Lane, Token, Verb};
+pub use uring::ZeroCopySend;
 
 use crate::mem::{Buf, Outgoing};
 
@@ -236,6 +237,12 @@ pub struct DriverCounters {
     pub overflows: u64,
     /// Receives that ended because no buffer was free (`ENOBUFS`).
     pub starved: u64,
+    /// Sends that were made without a copy.
+    pub zero_copy_sends: u64,
+    /// Of them, those that the kernel has copied after all.
+    pub zero_copy_copied: u64,
+    /// Bytes of such sends that peers have not acknowledged.
+    pub zero_copy_held: u64,
 }
 
 /// Asynchronous half of the kernel. One thread owns it.

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use super::uring::{RingFlags, RingOptions};
 use super::*;
-use crate::mem::Key;
+use crate::mem::{Buf, Key, Outgoing};
 
 fn options(best_flags: RingFlags) -> RingOptions {
     RingOptions {
@@ -20,6 +20,7 @@ fn options(best_flags: RingFlags) -> RingOptions {
         buffer_size: 1024,
         datagram_buffers: 8,
         in_flight_max: 1024,
+        zero_copy_send: ZeroCopySend::Off,
         best_flags,
     }
 }
@@ -313,4 +314,122 @@ fn reset_on_close_is_seen_as_a_reset() {
         let error = client.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     }
+}
+
+#[test]
+fn a_close_that_was_pushed_is_done_by_a_driver_that_ends() {
+    on_every_driver(|mut ring| {
+        let (fd, ours, mut theirs) = pair();
+        let _closed_by_the_driver = ours.into_raw_fd();
+        ring.push(token(0, Verb::Close), Op::Close { fd }).unwrap();
+        drop(ring);
+        assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+/// A pair of TCP sockets, the first of which does not wait.
+fn tcp_pair() -> (Fd, TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Fd(ours.as_raw_fd()), ours, theirs)
+}
+
+fn without_copies() -> Option<KernelDriver> {
+    let wanted = ZeroCopySend::From(1);
+    let options = RingOptions { zero_copy_send: wanted, ..options(RingFlags::NoSqArray) };
+    let ring = KernelDriver::new(DriverKind::Uring, &options).unwrap();
+    let features = uring::probe().unwrap();
+    let is_there = |one: &uring::Feature| one.name == "send without a copy";
+    let found = features.iter().find(|one| is_there(one)).unwrap().presence;
+    (found == uring::Presence::Present).then_some(ring)
+}
+
+/// Takes what comes until the kernel holds nothing.
+fn until_released(ring: &mut KernelDriver) -> Vec<Completion> {
+    let deadline = ring.now() + Duration::from_secs(10);
+    let mut completions = Vec::new();
+    while ring.counters().zero_copy_held > 0 {
+        assert!(ring.now() < deadline, "{:?}", ring.counters());
+        ring.wait(Some(deadline)).unwrap();
+        ring.reap(&mut completions);
+    }
+    completions
+}
+
+#[test]
+fn bytes_that_are_sent_without_a_copy_stay_until_the_kernel_lets_go_of_them() {
+    let Some(mut ring) = without_copies() else { return };
+    let (fd, _ours, mut theirs) = tcp_pair();
+    let send = token(0, Verb::Send);
+    for round in 0..50_u8 {
+        let one = Outgoing::One(Buf::copy_of(&[round; 20_000]));
+        let data = if round % 2 == 0 { one } else { one.append(Buf::copy_of(&[round; 9])) };
+        let len = data.len();
+        ring.push(send, Op::Send { socket: fd, data }).unwrap();
+        let mut sent = complete(&mut ring, 1);
+        let Completion { outcome, more, token } = sent.remove(0);
+        let Outcome::Sent { result, mut data } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((result, data.len(), more, token), (Ok(len), len, false, send));
+        // While the kernel holds it, nobody can change it.
+        if let (Outgoing::One(buf), true) = (&mut data, ring.counters().zero_copy_held > 0) {
+            assert!(buf.alone().is_none());
+        }
+        drop(data);
+        let mut got = vec![0; len];
+        theirs.read_exact(&mut got).unwrap();
+        assert!(got.iter().all(|byte| *byte == round), "round {round}");
+    }
+    assert!(until_released(&mut ring).is_empty(), "a notification is no completion");
+    assert_eq!((ring.counters().zero_copy_sends, ring.in_flight()), (50, 0));
+}
+
+#[test]
+fn a_send_without_a_copy_that_fails_gives_its_bytes_back() {
+    let Some(mut ring) = without_copies() else { return };
+    // A kind of socket that cannot: it is tried again, and copied.
+    let (fd, _ours, mut theirs) = pair();
+    for _ in 0..2 {
+        let data = Outgoing::One(Buf::copy_of(b"hello"));
+        ring.push(token(0, Verb::Send), Op::Send { socket: fd, data }).unwrap();
+        let Outcome::Sent { result, data } = complete(&mut ring, 1).remove(0).outcome else {
+            panic!("a send completes as sent")
+        };
+        assert!(matches!(result, Ok(5) | Err(Errno::EAGAIN)), "{result:?}");
+        assert_eq!(data.len(), 5);
+        if result == Ok(5) {
+            break;
+        }
+    }
+    let mut got = [0; 5];
+    theirs.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"hello");
+    // A connection that is gone.
+    let (fd, ours, theirs) = tcp_pair();
+    drop(theirs);
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    let data = Outgoing::One(Buf::copy_of(&[1; 50_000]));
+    ring.push(token(1, Verb::Send), Op::Send { socket: fd, data }).unwrap();
+    let ended = complete(&mut ring, 1).remove(0);
+    let Outcome::Sent { result: Err(_), data } = ended.outcome else { panic!("{ended:?}") };
+    assert_eq!(data.len(), 50_000);
+    until_released(&mut ring);
+}
+
+#[test]
+fn what_a_peer_does_not_take_is_held_and_a_driver_ends_all_the_same() {
+    let Some(mut ring) = without_copies() else { return };
+    let (fd, _ours, _theirs) = tcp_pair();
+    loop {
+        let data = Outgoing::One(Buf::copy_of(&[7; 100_000]));
+        ring.push(token(0, Verb::Send), Op::Send { socket: fd, data }).unwrap();
+        let Outcome::Sent { result, .. } = complete(&mut ring, 1).remove(0).outcome else {
+            panic!("a send completes as sent")
+        };
+        if result != Ok(100_000) {
+            break;
+        }
+    }
+    drop(ring);
 }

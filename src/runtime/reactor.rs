@@ -28,6 +28,12 @@ pub struct LoopStats {
     pub starved: Counter,
     /// Operations that had to wait because the ring was full.
     pub deferred: Counter,
+    /// Sends that were made without a copy.
+    pub zero_copy_sends: Counter,
+    /// Of them, those that the kernel has copied after all.
+    pub zero_copy_copied: Counter,
+    /// Bytes of such sends that peers have not acknowledged.
+    pub zero_copy_held: Counter,
 }
 
 /// Drives a [`Driver`]. Never calls upward: completions and due timers are handed to the caller.
@@ -216,5 +222,8 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         self.stats.completed.set(counters.completed);
         self.stats.overflows.set(counters.overflows);
         self.stats.starved.set(counters.starved);
+        self.stats.zero_copy_sends.set(counters.zero_copy_sends);
+        self.stats.zero_copy_copied.set(counters.zero_copy_copied);
+        self.stats.zero_copy_held.set(counters.zero_copy_held);
     }
 }

@@ -263,6 +263,7 @@ pub(super) fn ring(config: &Config) -> RingOptions {
         // A reload may bring listeners of datagrams.
         datagram_buffers: DATAGRAM_BUFFERS,
         in_flight_max: in_flight_max(connections),
+        zero_copy_send: runtime.zero_copy_send,
         best_flags: RingFlags::NoSqArray,
     }
 }

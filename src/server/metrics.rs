@@ -405,7 +405,7 @@ impl Exporter {
                 |cell| cell.stats.taken_over.get(),
             ),
             self.by_loop("ringway_loop_turns_total", "Turns of the loop.", |s| &s.turns),
-            self.by_loop("ringway_loop_enters_total", "Calls of io_uring_enter.", |stats| {
+            self.by_loop("ringway_loop_enters_total", "Calls that submit and wait.", |stats| {
                 &stats.enters
             }),
             self.by_loop(
@@ -432,6 +432,22 @@ impl Exporter {
                 "ringway_loop_deferred_total",
                 "Operations that waited because the ring was full: raise runtime.ring_entries.",
                 |stats| &stats.deferred,
+            ),
+            self.by_loop(
+                "ringway_loop_zero_copy_sends_total",
+                "Sends that were made without a copy.",
+                |stats| &stats.zero_copy_sends,
+            ),
+            self.by_loop(
+                "ringway_loop_zero_copy_copied_total",
+                "Of sends without a copy, those that the kernel has copied after all.",
+                |stats| &stats.zero_copy_copied,
+            ),
+            self.by_worker(
+                "ringway_loop_zero_copy_held_bytes",
+                "Bytes sent without a copy that peers have not acknowledged.",
+                MetricType::GAUGE,
+                |cell| cell.loops.zero_copy_held.get(),
             ),
             self.by_worker(
                 "ringway_loop_stale_completions_total",

@@ -498,6 +498,13 @@ impl OnKernel for Epoll {
     }
 }
 
+impl Drop for Epoll {
+    /// What was pushed is done, as a ring would do it: closes, above all.
+    fn drop(&mut self) {
+        self.submit();
+    }
+}
+
 impl fmt::Debug for Epoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Epoll").field("in_flight", &self.in_flight()).finish_non_exhaustive()

@@ -214,10 +214,7 @@ impl<D: OnKernel> Syscalls for D {
     }
 
     fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
-        address(|storage, len| {
-            // SAFETY: storage has room for len bytes, of which getpeername writes at most so many.
-            unsafe { libc::getpeername(socket.0, storage, len) }
-        })
+        peer_address(socket)
     }
 
     fn local_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
@@ -294,6 +291,14 @@ pub(super) fn set<T: Copy>(socket: Fd, level: i32, name: i32, value: &T) {
     // SAFETY: the kernel reads len bytes of value, which is plain data of that size.
     let _refused =
         unsafe { libc::setsockopt(socket.0, level, name, std::ptr::from_ref(value).cast(), len) };
+}
+
+/// The address at the other end.
+pub(super) fn peer_address(socket: Fd) -> Result<SocketAddress, Errno> {
+    address(|storage, len| {
+        // SAFETY: storage has room for len bytes, of which getpeername writes at most so many.
+        unsafe { libc::getpeername(socket.0, storage, len) }
+    })
 }
 
 fn address(

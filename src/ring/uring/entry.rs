@@ -13,7 +13,7 @@ const _: () = assert!(size_of::<Entry>() == 64, "a submission entry is 64 bytes"
 
 const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 /// Sends never wait: a full socket is an answer (`EAGAIN`), and its buffers come back.
-const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+pub(super) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// Memory that the kernel uses for the operations in flight: per slot and lane, one send or one
 /// connect. A place is filled by [`build`] and emptied by the operation's completion, never
@@ -43,10 +43,22 @@ enum Flight {
 }
 
 /// A vectored send. Boxed, so that what the entry points to does not move.
-struct Vectored {
+pub(super) struct Vectored {
     header: libc::msghdr,
     slices: Vec<libc::iovec>,
     data: Vec<Buf>,
+}
+
+impl Vectored {
+    /// What an entry points to.
+    pub(super) const fn header(&self) -> *const libc::msghdr {
+        &raw const self.header
+    }
+
+    /// The slices; the list of them is over.
+    pub(super) fn take_data(&mut self) -> Vec<Buf> {
+        std::mem::take(&mut self.data)
+    }
 }
 
 impl Flights {
@@ -89,7 +101,7 @@ impl Flights {
         match std::mem::take(self.place(token)) {
             Flight::One(buf) => Some(Outgoing::One(buf)),
             Flight::Many(mut vectored) => {
-                let data = std::mem::take(&mut vectored.data);
+                let data = vectored.take_data();
                 if self.spare.len() < SPARE_MAX {
                     self.spare.push(vectored);
                 }
@@ -114,7 +126,7 @@ impl Flights {
         place
     }
 
-    fn vectored(&mut self, data: Vec<Buf>) -> Box<Vectored> {
+    pub(super) fn vectored(&mut self, data: Vec<Buf>) -> Box<Vectored> {
         let mut vectored = self.spare.pop().unwrap_or_else(|| {
             Box::new(Vectored {
                 // SAFETY: a msghdr is plain data, for which all zeroes (null pointers, no lengths)
@@ -193,7 +205,7 @@ fn send(flights: &mut Flights, token: Token, socket: Fd, data: Outgoing) -> Entr
             let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
             opcode::Send::new(socket, buf.as_ptr(), len).flags(SEND_FLAGS).build()
         }
-        Flight::Many(vectored) => opcode::SendMsg::new(socket, &raw const vectored.header)
+        Flight::Many(vectored) => opcode::SendMsg::new(socket, vectored.header())
             .flags(SEND_FLAGS.cast_unsigned())
             .build(),
         Flight::Empty | Flight::Connect(_) => unreachable!("just filled"),

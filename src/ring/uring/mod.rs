@@ -7,6 +7,7 @@
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
 //! | `datagrams` | receiving datagrams |
+//! | `zero_copy` | sends whose bytes the kernel reads where they lie |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 
 mod buffers;
@@ -14,6 +15,7 @@ mod datagrams;
 mod entry;
 mod probe;
 mod setup;
+mod zero_copy;
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,7 +29,9 @@ use self::datagrams::DatagramRing;
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
-use super::kernel::{OnKernel, Receipt, SendBatch};
+pub use self::zero_copy::ZeroCopySend;
+use self::zero_copy::{Ended, ZeroCopy};
+use super::kernel::{OnKernel, Receipt, SendBatch, peer_address};
 use super::{
     Completion, Datagram, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb,
 };
@@ -35,6 +39,8 @@ use crate::mem::{Buf, Pool};
 
 /// How long a teardown waits for the kernel to give its buffers back.
 const TEARDOWN_MAX: Duration = Duration::from_secs(5);
+/// How long it waits for peers to acknowledge what was sent without a copy.
+const ACKNOWLEDGED_MAX: Duration = Duration::from_millis(500);
 
 /// One io_uring with its receive buffers. Belongs to the thread that made it.
 ///
@@ -57,6 +63,7 @@ struct Ledger {
     buffers: BufferRing,
     pool: Pool,
     datagrams: Option<DatagramRing>,
+    zero_copy: ZeroCopy,
     in_flight: usize,
     counters: DriverCounters,
 }
@@ -92,6 +99,7 @@ impl Uring {
                 buffers,
                 pool,
                 datagrams,
+                zero_copy: ZeroCopy::new(options.zero_copy_send, capabilities.zero_copy),
                 in_flight: 0,
                 counters: DriverCounters::default(),
             },
@@ -128,35 +136,18 @@ impl Uring {
     }
 
     /// One `io_uring_enter`: submits all, waits for `want` completions or until the time is over.
-    fn enter(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
+    fn enter(&mut self, want: usize, timeout: Option<Duration>) -> Result<(), Errno> {
         let queued = self.ring.submission().len();
-        let mut flags = EnterFlags::GETEVENTS;
+        let mut flags = EnterFlags::empty();
         if self.ring.params().is_feature_no_iowait() {
             flags |= EnterFlags::NO_IOWAIT;
         }
         self.ledger.counters.enters += 1;
-        let queued_u32 = u32::try_from(queued).unwrap_or(u32::MAX);
-        let result = match timeout {
-            Some(timeout) => {
-                flags |= EnterFlags::EXT_ARG;
-                let timespec = Timespec::new().sec(timeout.as_secs()).nsec(timeout.subsec_nanos());
-                let args = SubmitArgs::new().timespec(&timespec);
-                // SAFETY: every queued entry was written by `entry::build`, whose memory `flights`
-                // and `buffers` keep until the completion; `args` outlives the call.
-                unsafe { self.ring.submitter().enter(queued_u32, want, flags.bits(), Some(&args)) }
-            }
-            None => {
-                // SAFETY: as above; without an argument the kernel reads none.
-                unsafe {
-                    self.ring.submitter().enter::<libc::sigset_t>(
-                        queued_u32,
-                        want,
-                        flags.bits(),
-                        None,
-                    )
-                }
-            }
-        };
+        let timeout = timeout
+            .map(|timeout| Timespec::new().sec(timeout.as_secs()).nsec(timeout.subsec_nanos()));
+        let args = SubmitArgs::new();
+        let args = timeout.as_ref().map_or(args, |timeout| args.timespec(timeout));
+        let result = self.ring.submitter().submit_with_args_and_flags(want, &args, flags);
         let left = self.ring.submission().len();
         self.ledger.counters.submitted += (queued - left.min(queued)) as u64;
         result.map(drop).map_err(|error| errno_of(&error))
@@ -164,9 +155,9 @@ impl Uring {
 
     /// Cancels everything and waits until the kernel has given all memory back.
     fn quiesce(&mut self) {
-        let deadline = self.now() + TEARDOWN_MAX;
+        let begun = self.now();
         let mut ended = Vec::new();
-        while self.ledger.in_flight > 0 && self.now() < deadline {
+        while self.ledger.in_flight > 0 && self.now() < begun + TEARDOWN_MAX {
             let any = CancelBuilder::any();
             if let Err(error) = self.ring.submitter().register_sync_cancel(None, any) {
                 let gone = error.raw_os_error() == Some(libc::ENOENT);
@@ -179,6 +170,11 @@ impl Uring {
             self.reap(&mut ended);
             ended.clear();
         }
+        while self.ledger.zero_copy.pending() > 0 && self.now() < begun + ACKNOWLEDGED_MAX {
+            self.enter(1, Some(Duration::from_millis(10))).unwrap_or(());
+            self.reap(&mut ended);
+            ended.clear();
+        }
     }
 }
 
@@ -186,6 +182,9 @@ impl Ledger {
     /// Makes one completion of what the kernel posted.
     fn complete(&mut self, cqe: &cqueue::Entry) -> Option<Completion> {
         self.counters.completed += 1;
+        if ZeroCopy::is_ours(cqe) {
+            return self.complete_zero_copy(cqe);
+        }
         let more = cqueue::more(cqe.flags());
         let Some(token) = Token::unpack(cqe.user_data()) else {
             debug_assert!(false, "a completion with a token of ours");
@@ -213,7 +212,9 @@ impl Ledger {
                 result.map_or_else(Outcome::Failed, |_| Outcome::Connected)
             }
             (Verb::Accept | Verb::Arrival, Ok(fd)) => {
-                Outcome::Accepted(Fd(i32::try_from(fd).unwrap_or(-1)))
+                let socket = Fd(i32::try_from(fd).unwrap_or(-1));
+                self.zero_copy.forget(socket);
+                Outcome::Accepted(socket)
             }
             (Verb::Receive | Verb::Read, Ok(0)) => Outcome::Eof,
             (Verb::Receive | Verb::Read, Ok(_)) => {
@@ -230,6 +231,28 @@ impl Ledger {
             (_, Err(errno)) => Outcome::Failed(errno),
         };
         Some(Completion { token, outcome, more })
+    }
+
+    /// Makes one completion of the first of a send without a copy; a notification is none.
+    fn complete_zero_copy(&mut self, cqe: &cqueue::Entry) -> Option<Completion> {
+        match self.zero_copy.complete(cqe)? {
+            Ended::Released => None,
+            Ended::Sent { token, socket, data } => {
+                self.in_flight -= 1;
+                let result = result_of(cqe).map(|taken| taken as usize).map_err(|errno| {
+                    // Pages cannot be pinned, or the socket's protocol cannot do it: it is tried
+                    // again as soon as the socket takes something, and then copied.
+                    let refused = [Errno::ENOMEM, Errno::ENOBUFS, Errno::EOPNOTSUPP, Errno::EINVAL];
+                    if refused.contains(&errno) {
+                        self.zero_copy.refuse(socket);
+                        return Errno::EAGAIN;
+                    }
+                    errno
+                });
+                let outcome = Outcome::Sent { result, data };
+                Some(Completion { token, outcome, more: false })
+            }
+        }
     }
 
     /// What became of a receive of datagrams.
@@ -271,9 +294,17 @@ impl Driver for Uring {
             return Err(op);
         }
         let once = !self.capabilities.receive_multishot;
-        let entry = entry::build(&mut self.ledger.flights, token, op, once).user_data(token.pack());
-        // SAFETY: what the entry points to is owned by `flights` (sends, connect addresses) or by
-        // `buffers`, and stays until the completion.
+        let Ledger { zero_copy, flights, .. } = &mut self.ledger;
+        let entry = match op {
+            Op::Send { socket, data }
+                if zero_copy.is_for(socket, &data, || peer_address(socket).ok()) =>
+            {
+                zero_copy.build(token, socket, data, |bufs| flights.vectored(bufs))
+            }
+            op => entry::build(flights, token, op, once).user_data(token.pack()),
+        };
+        // SAFETY: what the entry points to is owned by `flights` (sends, connect addresses), by
+        // `zero_copy` or by `buffers`, and stays until the completion, or the notification.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         assert!(pushed.is_ok(), "the submission queue was seen to have room");
         self.ledger.in_flight += 1;
@@ -337,7 +368,13 @@ impl Driver for Uring {
     }
 
     fn counters(&self) -> DriverCounters {
-        self.ledger.counters
+        let Ledger { zero_copy, counters, .. } = &self.ledger;
+        DriverCounters {
+            zero_copy_sends: zero_copy.sends,
+            zero_copy_copied: zero_copy.copied,
+            zero_copy_held: zero_copy.bytes() as u64,
+            ..*counters
+        }
     }
 }
 
@@ -345,11 +382,19 @@ impl OnKernel for Uring {
     fn postage(&mut self) -> &mut SendBatch {
         &mut self.postage
     }
+
+    fn given_out(&mut self, socket: Fd) {
+        self.ledger.zero_copy.forget(socket);
+    }
 }
 
 impl Drop for Uring {
     fn drop(&mut self) {
         self.quiesce();
+        if self.ledger.zero_copy.pending() > 0 {
+            // It may send from there again, until the peer has acknowledged it.
+            self.ledger.zero_copy.leak();
+        }
         if self.ledger.in_flight > 0 {
             // The kernel may still write: the memory must outlive the process' use of it.
             std::mem::forget(std::mem::replace(&mut self.ledger.flights, Flights::new(true)));

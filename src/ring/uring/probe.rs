@@ -38,6 +38,8 @@ pub struct Capabilities {
     pub datagram_multishot: bool,
     /// Rings can send each other completions (5.18); else every core keeps what it accepts.
     pub hand_off: bool,
+    /// Bytes can be sent where they lie (6.1, reported on from 6.2 on); else they are copied.
+    pub zero_copy: bool,
 }
 
 /// One row of `ringway doctor`.
@@ -91,6 +93,8 @@ const ROWS: &[Row] = &[
     ("message to another ring", "5.18", "each core keeps what it accepts", false, Trial::message),
     ("wait without I/O-wait accounting", "6.15", "idle shows as iowait", false, Trial::no_iowait),
     ("splice through a pipe", "2.6", "copying", false, Trial::splice),
+    // The last one: it may complete twice.
+    ("send without a copy", "6.2", "copying", false, Trial::send_zero_copy),
 ];
 
 /// Tries every feature that Ringway uses.
@@ -135,6 +139,7 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
                 receive_multishot: has(Trial::receive_many),
                 datagram_multishot: has(Trial::datagrams),
                 hand_off: has(Trial::message),
+                zero_copy: has(Trial::send_zero_copy),
             }),
         }
     });
@@ -144,6 +149,7 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
             receive_multishot: false,
             datagram_multishot: false,
             hand_off: false,
+            zero_copy: false,
         }),
         found => found.clone(),
     }
@@ -325,6 +331,21 @@ impl Trial {
         header.msg_iovlen = 1;
         let fd = Fd(ours.as_raw_fd());
         self.one(&opcode::SendMsg::new(fd, &raw const header).build()).map(drop)
+    }
+
+    /// Without a connection, as there may be no network: only whether the request is known.
+    fn send_zero_copy(&mut self) -> Result<(), Errno> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
+        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let send = opcode::SendMsgZc::new(Fd(socket.as_raw_fd()), &raw const header);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let entry = send.flags(flags.cast_unsigned()).ioprio(super::zero_copy::REPORT_USAGE);
+        match self.one(&entry.build()) {
+            Ok(_) | Err(Errno::EPIPE | Errno::ENOTCONN | Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn poll(&mut self) -> Result<(), Errno> {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use io_uring::{Builder, IoUring, cqueue, squeue};
 use nix::errno::Errno;
 
+use super::ZeroCopySend;
+
 /// How long to wait for locked memory of rings that were closed a moment ago, which the kernel
 /// gives back late: a fast restart would meet ENOMEM. In so many steps.
 const RELEASE_STEPS: u32 = 10;
@@ -30,6 +32,8 @@ pub struct RingOptions {
     pub datagram_buffers: u16,
     /// Most operations in flight; a push beyond it is refused.
     pub in_flight_max: usize,
+    /// Which sends are made without a copy.
+    pub zero_copy_send: ZeroCopySend,
     /// The best flags to try; lower ones only for tests of old kernels' paths.
     pub best_flags: RingFlags,
 }
@@ -51,6 +55,7 @@ impl Default for RingOptions {
             buffer_size: 16 * 1024,
             datagram_buffers: 128,
             in_flight_max: 64 * 1024,
+            zero_copy_send: ZeroCopySend::Auto,
             best_flags: RingFlags::NoSqArray,
         }
     }

@@ -8,7 +8,7 @@ use super::formula::{Factor, bytes, count, number, product, size, sum};
 use super::listener::spliced_directions;
 use super::{Item, Part, Scope};
 use crate::config::{AccessLogTarget, HttpOptions, Topics};
-use crate::ring::DATAGRAM_BUFFER_LEN;
+use crate::ring::{DATAGRAM_BUFFER_LEN, DriverChoice};
 use crate::server::build;
 use crate::server::sink::WAITING_MAX;
 use crate::service::topics::SEGMENTS_MAX;
@@ -30,8 +30,9 @@ const FILTER_SEGMENT: u64 = 128;
 
 /// Standard input, output and error.
 const STANDARD: u64 = 3;
-/// A worker's ring and the eventfd of its mailbox.
-const OF_WORKER: u64 = 2;
+/// Of each worker: a ring, or an epoll with the ends of a pipe and an eventfd; and its mailbox.
+const OF_RING: u64 = 2;
+const OF_EPOLL: u64 = 5;
 /// Of the control plane: epoll and eventfds of its runtime, the sockets that signals come by, files
 /// that are read again, one at a time.
 const OF_CONTROL: u64 = 16;
@@ -42,7 +43,9 @@ const ADMIN_CONNECTIONS: u64 = 64;
 pub(super) fn process(scope: &Scope<'_>) -> Part {
     let mut part = Part::new("process".to_owned());
     part.locked = rings(scope);
-    part.memory.push(kernel_rings(&part.locked));
+    if !part.locked.is_empty() {
+        part.memory.push(kernel_rings(&part.locked));
+    }
     part.memory.extend(buffers(scope));
     part.memory.extend(shared(scope));
     part.memory.extend(logs(scope));
@@ -54,6 +57,9 @@ pub(super) fn process(scope: &Scope<'_>) -> Part {
 /// completions behind a head, and for each ring of buffers. Measured on Linux 6.18 by how many
 /// rings fit into 8 MiB: 41 of the default sizes (49 pages), 40 with their rings of buffers (51).
 fn rings(scope: &Scope<'_>) -> Vec<Item> {
+    if scope.config.runtime.driver == DriverChoice::Epoll {
+        return Vec::new();
+    }
     let (runtime, ring) = (&scope.config.runtime, build::ring(scope.config));
     let paged = |name: &str, key: &str, entries: u64, each: u64, head: u64| {
         let whole = entries.saturating_mul(each).saturating_add(head);
@@ -167,10 +173,11 @@ fn logs(scope: &Scope<'_>) -> Vec<Item> {
 fn descriptors(scope: &Scope<'_>) -> Vec<Item> {
     let config = scope.config;
     let partings = number(PARTINGS_MAX as u64, "each (fixed)");
+    let own = if config.runtime.driver == DriverChoice::Uring { OF_RING } else { OF_EPOLL };
     let mut items = vec![
         product("standard streams", &[number(STANDARD, "(fixed)")]),
         product("control plane", &[number(OF_CONTROL, "(fixed)")]),
-        product("rings and mailboxes", &[scope.workers(), number(OF_WORKER, "each")]),
+        product("drivers and mailboxes", &[scope.workers(), number(own, "each")]),
         product("connections that were told their end", &[scope.workers(), partings]),
     ];
     if config.admin.enabled {

@@ -93,6 +93,14 @@ fn named(items: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 #[test]
+fn without_rings_no_memory_is_locked() {
+    let budget = of(&PROXY.replace("workers = 2", "workers = 2\ndriver = \"epoll\""));
+    assert_eq!(budget.totals().locked, 0);
+    let [memory, ..] = figures(&budget, "process");
+    assert_eq!(memory.first(), Some(&("receive buffers".to_owned(), 2 * 256 * 16_384)));
+}
+
+#[test]
 fn a_proxy_comes_to_exactly_these_sums() {
     let budget = of(PROXY);
     assert_eq!(budget.parts.len(), 2, "the upstream has nothing of its own");
@@ -105,7 +113,7 @@ fn a_proxy_comes_to_exactly_these_sums() {
     let expected = [
         ("standard streams", 3),
         ("control plane", 16),
-        ("rings and mailboxes", 4),
+        ("drivers and mailboxes", 10),
         ("connections that were told their end", 1024),
         ("idle pipes", 2 * 64 * 2),
     ];
@@ -128,7 +136,7 @@ fn a_proxy_comes_to_exactly_these_sums() {
     assert_eq!(descriptors, named(&expected));
     assert!(locked.is_empty());
     let totals = budget.totals();
-    assert_eq!(totals.descriptors, 1303 + 602);
+    assert_eq!(totals.descriptors, 1309 + 602);
     assert_eq!(totals.locked, rings);
     assert_eq!(totals.memory, 13_000_704 + 1_068_320_900);
 }

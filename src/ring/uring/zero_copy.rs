@@ -1,0 +1,273 @@
+//! Sends without a copy (`IORING_OP_SEND_ZC`, Linux 6.0; `SENDMSG_ZC`, 6.1): the kernel reads the
+//! bytes where they lie until the peer has acknowledged them, and then says so.
+//!
+//! Such a send completes twice. With the first completion its bytes are given back to whoever sent
+//! them, as those of every send; a second handle stays here until the kernel's notification, so
+//! that nobody can change them, or use their memory again, before.
+
+use io_uring::opcode;
+use io_uring::squeue::Entry;
+use io_uring::{cqueue, types};
+
+use super::entry::{SEND_FLAGS, Vectored};
+use crate::mem::{Buf, Outgoing};
+use crate::ring::{Fd, SocketAddress, Token};
+
+/// Marks the numbers of these sends among those that the kernel carries: no token has it.
+const MARK: u64 = 0xff << 56;
+/// The kernel reports whether it has copied (`IORING_SEND_ZC_REPORT_USAGE`, Linux 6.2).
+pub(super) const REPORT_USAGE: u16 = 1 << 3;
+/// In a notification: it has (`IORING_NOTIF_USAGE_ZC_COPIED`).
+const COPIED: u32 = 1 << 31;
+/// Bytes that the kernel may hold for one worker's peers. What is sent beyond it is copied.
+const HELD_MAX: usize = 64 << 20;
+/// From so many bytes on it pays on real networks: below, pinning pages costs more than a copy.
+const AUTO_MIN: usize = 16 << 10;
+
+/// Which sends are made without a copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ZeroCopySend {
+    /// Large ones to peers on other hosts.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// All of at least so many bytes.
+    From(u32),
+}
+
+/// What is known of a socket's peer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Peer {
+    #[default]
+    Unknown,
+    /// Sends to it may be made without a copy.
+    Remote,
+    /// The kernel would copy, has copied, or cannot.
+    Copied,
+}
+
+/// A send that the kernel has not let go of.
+struct Held {
+    token: Token,
+    socket: Fd,
+    /// A handle on what is sent. None: its first completion has not come.
+    data: Option<Outgoing>,
+    /// What the entry points to.
+    flight: Flight,
+    len: usize,
+}
+
+enum Flight {
+    One(Buf),
+    Many(Box<Vectored>),
+    /// The kernel needs it no more.
+    Over,
+}
+
+/// What became of one of these sends.
+pub(super) enum Ended {
+    /// The first completion.
+    Sent { token: Token, socket: Fd, data: Outgoing },
+    /// A notification.
+    Released,
+}
+
+/// The sends of a ring.
+pub(super) struct ZeroCopy {
+    /// `None`: none is made.
+    from: Option<usize>,
+    /// Peers on this host, too: only tests and measurements ask for that.
+    is_forced: bool,
+    peers: Vec<Peer>,
+    held: Vec<Option<Held>>,
+    free: Vec<u32>,
+    /// Bytes that the kernel holds.
+    bytes: usize,
+    /// Sends that were made.
+    pub(super) sends: u64,
+    /// Of them, those that the kernel has copied after all.
+    pub(super) copied: u64,
+}
+
+impl ZeroCopy {
+    pub(super) fn new(wanted: ZeroCopySend, is_supported: bool) -> Self {
+        let (from, is_forced) = match wanted {
+            _ if !is_supported => (None, false),
+            ZeroCopySend::Off => (None, false),
+            ZeroCopySend::Auto => (Some(AUTO_MIN), false),
+            ZeroCopySend::From(least) => (Some(least as usize), true),
+        };
+        Self {
+            from,
+            is_forced,
+            peers: Vec::new(),
+            held: Vec::new(),
+            free: Vec::new(),
+            bytes: 0,
+            sends: 0,
+            copied: 0,
+        }
+    }
+
+    /// Sends whose bytes the kernel may still read.
+    pub(super) fn pending(&self) -> usize {
+        self.held.len() - self.free.len()
+    }
+
+    /// Bytes that the kernel holds.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A socket of this number is new.
+    pub(super) fn forget(&mut self, socket: Fd) {
+        if let Some(peer) = usize::try_from(socket.0).ok().and_then(|at| self.peers.get_mut(at)) {
+            *peer = Peer::Unknown;
+        }
+    }
+
+    /// Whether this send is made without a copy. Bytes in receive buffers are not: others wait for
+    /// those, and the peer decides how long it takes.
+    pub(super) fn is_for(
+        &mut self,
+        socket: Fd,
+        data: &Outgoing,
+        peer: impl FnOnce() -> Option<SocketAddress>,
+    ) -> bool {
+        let Some(from) = self.from else { return false };
+        let len = data.len();
+        if len < from || len > HELD_MAX - self.bytes || data.is_pooled() {
+            return false;
+        }
+        if self.peer(socket) == &Peer::Unknown {
+            let is_remote = || is_remote(&peer()?).then_some(());
+            let known =
+                if self.is_forced || is_remote().is_some() { Peer::Remote } else { Peer::Copied };
+            *self.peer(socket) = known;
+        }
+        self.peer(socket) == &Peer::Remote
+    }
+
+    fn peer(&mut self, socket: Fd) -> &mut Peer {
+        let at = usize::try_from(socket.0).unwrap_or(0);
+        if at >= self.peers.len() {
+            self.peers.resize(at + 1, Peer::Unknown);
+        }
+        &mut self.peers[at]
+    }
+
+    /// The entry of a send, and the number by which its completions are known. `vectored` makes
+    /// the list of several slices.
+    pub(super) fn build(
+        &mut self,
+        token: Token,
+        socket: Fd,
+        data: Outgoing,
+        vectored: impl FnOnce(Vec<Buf>) -> Box<Vectored>,
+    ) -> Entry {
+        let len = data.len();
+        let flight = match data {
+            Outgoing::One(buf) => Flight::One(buf),
+            Outgoing::Many(bufs) => Flight::Many(vectored(bufs)),
+        };
+        let to = types::Fd(socket.0);
+        let entry = match &flight {
+            Flight::One(buf) => {
+                let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
+                let send = opcode::SendZc::new(to, buf.as_ptr(), len).flags(SEND_FLAGS);
+                send.zc_flags(REPORT_USAGE).build()
+            }
+            Flight::Many(vectored) => {
+                let send = opcode::SendMsgZc::new(to, vectored.header());
+                send.flags(SEND_FLAGS.cast_unsigned()).ioprio(REPORT_USAGE).build()
+            }
+            Flight::Over => unreachable!("just made"),
+        };
+        self.bytes += len;
+        self.sends += 1;
+        let held = Held { token, socket, data: None, flight, len };
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.held.push(None);
+            u32::try_from(self.held.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.held[place as usize] = Some(held);
+        entry.user_data(MARK | u64::from(place))
+    }
+
+    /// Whether a completion is one of these sends.
+    pub(super) fn is_ours(cqe: &cqueue::Entry) -> bool {
+        cqe.user_data() & MARK == MARK
+    }
+
+    /// Takes a completion. Unknown numbers are none.
+    pub(super) fn complete(&mut self, cqe: &cqueue::Entry) -> Option<Ended> {
+        let place = u32::try_from(cqe.user_data() & !MARK).ok()?;
+        let held = self.held.get_mut(place as usize)?.as_mut()?;
+        if cqueue::notif(cqe.flags()) {
+            if cqe.result().cast_unsigned() & COPIED != 0 {
+                self.copied += 1;
+                let socket = held.socket;
+                if !self.is_forced {
+                    *self.peer(socket) = Peer::Copied;
+                }
+            }
+            self.release(place);
+            return Some(Ended::Released);
+        }
+        let (token, socket, data) = (held.token, held.socket, held.first_completion()?);
+        if cqueue::more(cqe.flags()) {
+            held.data = Some(data.clone());
+        } else {
+            self.release(place);
+        }
+        Some(Ended::Sent { token, socket, data })
+    }
+
+    /// This kind of socket cannot, or the limit of locked memory is reached: it is sent with a copy.
+    pub(super) fn refuse(&mut self, socket: Fd) {
+        *self.peer(socket) = Peer::Copied;
+    }
+
+    fn release(&mut self, place: u32) {
+        if let Some(held) = self.held[place as usize].take() {
+            self.bytes -= held.len;
+            self.free.push(place);
+        }
+    }
+
+    /// Keeps for ever what the kernel may still read.
+    pub(super) fn leak(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.held));
+    }
+}
+
+impl Held {
+    /// What was sent, which goes back to whoever sent it.
+    fn first_completion(&mut self) -> Option<Outgoing> {
+        match std::mem::replace(&mut self.flight, Flight::Over) {
+            Flight::One(buf) => Some(Outgoing::One(buf)),
+            Flight::Many(mut vectored) => Some(Outgoing::Many(vectored.take_data())),
+            Flight::Over => None,
+        }
+    }
+}
+
+/// Whether an address is that of another host, as far as it tells.
+fn is_remote(peer: &SocketAddress) -> bool {
+    peer.ip().is_some_and(|address| !address.ip().to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_elsewhere_are_remote() {
+        let of = |text: &str| is_remote(&SocketAddress::inet(text.parse().expect("an address")));
+        assert!(of("192.0.2.1:1") && of("[2001:db8::1]:1"));
+        assert!(!of("127.0.0.2:1") && !of("[::1]:1") && !of("[::ffff:127.0.0.1]:1"));
+        let unix = SocketAddress::unix(std::path::Path::new("/run/x")).expect("it is short");
+        assert!(!is_remote(&unix));
+    }
+}
