@@ -10,7 +10,7 @@ use crate::net::tls::Aead;
 use crate::net::tls::kernel::{self, Combination, Verdict};
 use crate::proto::tls::Version;
 use crate::ring::epoll::Epoll;
-use crate::ring::uring::{Feature, Presence, RingOptions, Uring, probe};
+use crate::ring::uring::{Feature, Presence, Query, REQUESTS, RingOptions, Uring, probe, query};
 use crate::ring::{Direct, DriverChoice};
 
 /// Locked memory that the rings of a worker with the default sizes take: 51 pages on Linux 6.18.
@@ -65,6 +65,16 @@ fn ring(row: &mut impl FnMut(&str, &str, &str)) -> Result<(), String> {
             row("ring entries", &format!("{} / {}", size.entries, size.completions), note);
         }
         Err(error) => row("ring", "refused", &error.to_string()),
+    }
+    match query() {
+        Ok(Query { requests, register_calls, .. }) => row(
+            "io_uring knows (6.18)",
+            &format!("{requests} requests"),
+            &format!("and {register_calls} calls to register; ours: {}", REQUESTS.len()),
+        ),
+        Err(errno) => {
+            row("io_uring knows (6.18)", &format!("not said: {errno:?}"), "tried instead")
+        }
     }
     for feature in &features {
         let name = format!("{} ({})", feature.name, feature.since);

@@ -13,6 +13,7 @@ mod program;
 mod reload;
 mod report;
 mod running;
+mod seccomp;
 mod serve;
 mod switches;
 
@@ -78,6 +79,10 @@ enum Command {
         /// Show what a server of TLS shows instead: versions, certificates, pins
         #[arg(long, value_name = "HOST:PORT")]
         tls: Option<String>,
+        /// Print a seccomp profile for Docker, containerd or Podman instead: the system calls that
+        /// are made, those of io_uring among them
+        #[arg(long, conflicts_with = "tls")]
+        seccomp: bool,
     },
     /// Print shell completions
     Completions {
@@ -219,8 +224,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Cert(args)) => cert::run(&args, &program()),
-        Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
-        Some(Command::Doctor { tls: None }) => doctor::run(),
+        Some(Command::Doctor { tls: Some(target), .. }) => probe::run(&target),
+        Some(Command::Doctor { seccomp: true, .. }) => seccomp::run(),
+        Some(Command::Doctor { .. }) => doctor::run(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ringway", &mut script);

@@ -94,7 +94,8 @@ impl DriverChoice {
         }
     }
 
-    /// Which driver it is. For [`DriverChoice::Auto`] a small ring is set up, to see whether it can be.
+    /// Which driver it is. For [`DriverChoice::Auto`] a small ring is set up, to see whether that is
+    /// possible.
     #[must_use]
     pub fn resolve(self) -> Chosen {
         let (kind, refused) = match self {

@@ -133,11 +133,6 @@ impl Exporter {
         (self.certificates, self.reloads) = (certificates, reloads);
     }
 
-    /// What the workers ask the kernel by.
-    pub(super) fn set_driver(&mut self, driver: DriverKind) {
-        self.driver = Some(driver);
-    }
-
     fn driver_info(&self) -> MetricFamily {
         let help = "What the workers ask the kernel by, as a label; always 1.";
         let driver = self.driver.iter();
@@ -196,6 +191,7 @@ impl Exporter {
         families.push(self.certificate_family());
         families.push(self.reload_family());
         families.extend(self.worker_families());
+        families.extend(self.zero_copy_families());
         families.extend(self.turn_families());
         families.push(self.change_family());
         families.extend(self.plan_families());
@@ -433,6 +429,18 @@ impl Exporter {
                 "Operations that waited because the ring was full: raise runtime.ring_entries.",
                 |stats| &stats.deferred,
             ),
+            self.by_worker(
+                "ringway_loop_stale_completions_total",
+                "Completions for a connection that had ended; always 0 but for a defect.",
+                MetricType::COUNTER,
+                |cell| cell.stats.stale.get(),
+            ),
+        ]
+    }
+
+    /// Sends whose bytes the kernel reads where they lie.
+    fn zero_copy_families(&self) -> [MetricFamily; 3] {
+        [
             self.by_loop(
                 "ringway_loop_zero_copy_sends_total",
                 "Sends that were made without a copy.",
@@ -448,12 +456,6 @@ impl Exporter {
                 "Bytes sent without a copy that peers have not acknowledged.",
                 MetricType::GAUGE,
                 |cell| cell.loops.zero_copy_held.get(),
-            ),
-            self.by_worker(
-                "ringway_loop_stale_completions_total",
-                "Completions for a connection that had ended; always 0 but for a defect.",
-                MetricType::COUNTER,
-                |cell| cell.stats.stale.get(),
             ),
         ]
     }

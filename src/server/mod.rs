@@ -54,6 +54,7 @@ mod reload;
 mod run;
 mod simulated;
 pub(crate) mod sink;
+mod spawn;
 mod upstreams;
 mod watch;
 mod worker;

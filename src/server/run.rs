@@ -15,24 +15,25 @@ use tokio::sync::{mpsc as channel, oneshot};
 use super::access_log::AccessFiles;
 use super::admin::AdminError;
 use super::admin::log_level::LogLevelControl;
-use super::build::{self, OwnHandlers};
+use super::build::OwnHandlers;
 use super::control::{Command, Control, WorkerHandle};
 use super::descriptors::raise_descriptor_limit;
 use super::health::AllChecks;
 use super::introduction::introduction;
 use super::metrics::Exporter;
-use super::plan::{Planner, Ready, WorkerPlan};
+use super::plan::{Planner, Ready};
 use super::reload::{ConfigSource, ReloadCounts, ReloadError, Reloaded, Wanted};
 use super::sink::LostLines;
-use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService, PoolOptions, Runtime, WorkerCount};
+use super::spawn::{Fixed, spawn_all, warn_of_small_pools};
+use super::worker::{Message, cpus};
+use crate::config::{Config, WorkerCount};
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::BindError;
 use crate::ring::SocketAddress;
-use crate::ring::uring::{RingOptions, RingSize, SetupError};
-use crate::ring::{DriverKind, KernelDriver, UnknownDriver};
-use crate::runtime::{Current, Mailbox, Offload, clock, mailbox};
-use crate::session::{DescriptorLimits, HandlerFactory, SessionOptions, WorkerMessage, Workers};
+use crate::ring::UnknownDriver;
+use crate::ring::uring::SetupError;
+use crate::runtime::{Current, Offload, clock};
+use crate::session::{HandlerFactory, WorkerMessage, Workers};
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -256,26 +257,25 @@ impl Server {
         planner.handlers = http_handlers.clone();
         planner.websocket_handlers = websocket_handlers.clone();
         let ready = planner.plan(config, clock::now())?;
-        let driver = choose_driver(&ready.config)?;
         let admin = super::admin::bind(&ready.config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
         let handlers =
             OwnHandlers { framed: handler, http: http_handlers, websocket: websocket_handlers };
-        let fixed = Fixed { workers: &workers, driver, handlers, descriptors, seed };
+        let fixed = Fixed { workers: &workers, handlers, descriptors, seed };
         let Ready { id, config, plans, inventory, addresses, checks, admin_tls, .. } = ready;
         workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
-        let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
+        let (handles, driver) = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
         workers.connect(handles.iter().map(post).collect());
         let garbage = collect_garbage(&workers);
         let reloads = Arc::new(ReloadCounts::default());
         reloads.note_plan(id);
         let mut exporter = Exporter::new(Arc::clone(&workers), inventory);
-        exporter.set_driver(driver);
         exporter.set_control(planner.certificates.clone(), Arc::clone(&reloads));
         let access_lost = planner.access.as_ref().map(AccessFiles::lost).unwrap_or_default();
         exporter.set_lost_lines(log_lost, access_lost);
-        exporter.set_thread_files(handles.iter().map(|handle| handle.times.clone()).collect());
+        let times = handles.iter().map(|handle| handle.times.clone()).collect();
+        exporter.set_threads(driver, times);
         exporter.set_changes(planner.gate.counts());
         let (commands, inbox) = channel::unbounded_channel();
         let addresses = Arc::new(Current::new(Arc::new(addresses)));
@@ -426,188 +426,4 @@ fn post(handle: &WorkerHandle) -> Box<dyn Fn(WorkerMessage) -> bool + Send + Syn
         | WorkerMessage::EndFlow { .. }
         | WorkerMessage::Topics(_) => sender.send(Message::Note(note)).is_ok(),
     })
-}
-
-/// What a worker thread is told about itself.
-#[derive(Debug)]
-struct Place {
-    worker: usize,
-    cpu: Option<usize>,
-    driver: DriverKind,
-    ring: RingOptions,
-    reports: channel::UnboundedSender<(usize, Report)>,
-}
-
-/// What all workers have in common, whatever their plan.
-struct Fixed<'a> {
-    workers: &'a Arc<Workers>,
-    driver: DriverKind,
-    handlers: OwnHandlers,
-    descriptors: DescriptorLimits,
-    seed: u64,
-}
-
-/// Starts all workers; if one cannot be, none.
-fn spawn_all(
-    config: &Config,
-    fixed: &Fixed<'_>,
-    cpus: &[usize],
-    reports: &channel::UnboundedSender<(usize, Report)>,
-    plans: Vec<WorkerPlan>,
-) -> Result<Vec<WorkerHandle>, StartError> {
-    let mut handles = Vec::with_capacity(plans.len());
-    let mut sizes = Vec::with_capacity(plans.len());
-    for (worker, plan) in plans.into_iter().enumerate() {
-        let place = Place {
-            worker,
-            cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
-            driver: fixed.driver,
-            ring: build::ring(config),
-            reports: reports.clone(),
-        };
-        match spawn(config, fixed, place, plan) {
-            Ok((handle, size)) => {
-                handles.push(handle);
-                sizes.push(size);
-            }
-            Err(error) => {
-                stop_all(&handles);
-                return Err(error);
-            }
-        }
-    }
-    report_rings(config, &sizes);
-    Ok(handles)
-}
-
-/// Starts a worker's thread and waits until its ring stands.
-fn spawn(
-    config: &Config,
-    fixed: &Fixed<'_>,
-    place: Place,
-    plan: WorkerPlan,
-) -> Result<(WorkerHandle, Option<RingSize>), StartError> {
-    let failed = |source| StartError::System { call: "eventfd", source };
-    let (sender, inbox) = mailbox().map_err(failed)?;
-    let own = (fixed.workers, place.worker);
-    let added = (&fixed.handlers, fixed.descriptors);
-    let options = build::sessions(config, own, added, fixed.seed);
-    let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name(format!("worker-{}", place.worker))
-        .spawn(move || run_worker(place, (options, plan), inbox, &ready))
-        .map_err(StartError::Thread)?;
-    match started.recv() {
-        Ok(Ok((size, times))) => Ok((WorkerHandle { sender, thread: Some(thread), times }, size)),
-        Ok(Err(error)) => Err(StartError::Ring(error)),
-        Err(mpsc::RecvError) => {
-            Err(StartError::System { call: "start of a worker", source: Errno::ECHILD })
-        }
-    }
-}
-
-/// A worker's thread.
-fn run_worker(
-    place: Place,
-    (options, plan): (SessionOptions, WorkerPlan),
-    inbox: Mailbox<Message>,
-    ready: &mpsc::Sender<Result<(Option<RingSize>, PathBuf), SetupError>>,
-) {
-    let Place { worker, cpu, driver, ring, reports } = place;
-    if let Some(cpu) = cpu {
-        // Pinned before memory is touched, so that it is local to the core.
-        if let Err(error) = pin(cpu) {
-            tracing::warn!(worker, cpu, %error, "pinning the worker failed; it runs anywhere");
-        }
-    }
-    let driver = match KernelDriver::new(driver, &ring) {
-        Ok(driver) => driver,
-        Err(error) => {
-            let _gone = ready.send(Err(error));
-            return;
-        }
-    };
-    let ring = driver.ring();
-    if let Some((RingSize { entries, completions, .. }, flags)) = ring {
-        tracing::debug!(worker, %flags, entries, completions, "ring is set up");
-    }
-    let door = driver.door();
-    let mut running = Worker::new(driver, options, Some(inbox));
-    running.adopt(plan);
-    running.start(door);
-    let times = format!("/proc/self/task/{}/schedstat", nix::unistd::gettid());
-    let _gone = ready.send(Ok((ring.map(|(size, _)| size), times.into())));
-    let result = running.run(|report| {
-        let _gone = reports.send((worker, report));
-    });
-    if let Err(error) = result {
-        tracing::error!(worker, %error, "the worker's ring failed; its connections are lost");
-    }
-    let _gone = reports.send((worker, Report::Ended(result)));
-}
-
-/// What all workers ask the kernel by, which is told once.
-fn choose_driver(config: &Config) -> Result<DriverKind, UnknownDriver> {
-    let chosen = config.runtime.driver.or_environment()?.resolve();
-    let driver = chosen.kind;
-    match chosen.refused {
-        None => tracing::info!(%driver, "the driver is chosen"),
-        Some(reason) => tracing::warn!(
-            %driver,
-            %reason,
-            "io_uring cannot be used, and epoll is: it serves the same, and costs more CPU \
-             (driver = \"epoll\" in [runtime] if that is meant)"
-        ),
-    }
-    Ok(driver)
-}
-
-/// Says once, for all workers, that rings are smaller than asked for.
-fn report_rings(config: &Config, sizes: &[Option<RingSize>]) {
-    let reduced: Vec<&RingSize> = sizes.iter().flatten().filter(|size| size.reduced).collect();
-    let Some(smallest) = reduced.iter().min_by_key(|size| size.entries) else { return };
-    let asked = build::ring(config);
-    let default = Runtime::default();
-    let is_default =
-        asked.entries == default.ring_entries && asked.completions == default.completion_entries;
-    tell_limit!(
-        is_default,
-        workers = reduced.len(),
-        entries = smallest.entries,
-        completions = smallest.completions,
-        asked_entries = asked.entries,
-        asked_completions = asked.completions,
-        "smaller rings: locked memory is short (raise `ulimit -l`, LimitMEMLOCK=)"
-    );
-}
-
-/// A worker without a place in a pool has to borrow one whenever it needs it.
-fn warn_of_small_pools(config: &Config, workers: usize) {
-    for listener in &config.listeners {
-        if let ListenerService::Frame { upstream: Some(index), .. } = listener.service
-            && (config.upstreams[index].pool.max as usize) < workers
-        {
-            let (name, most) = (&config.upstreams[index].name, config.upstreams[index].pool.max);
-            tell_limit!(
-                most == PoolOptions::default().max,
-                upstream = %name,
-                pool_max = most,
-                workers,
-                "fewer pooled connections than workers: those without one wait until another \
-                 spares it (raise pool_max, or lower runtime.workers)"
-            );
-        }
-    }
-}
-
-/// A start that failed half-way takes back what it has started.
-fn stop_all(handles: &[WorkerHandle]) {
-    for handle in handles {
-        for message in [Message::Drain { deadline: crate::runtime::clock::now() }, Message::Release]
-        {
-            if let Err(error) = handle.sender.send(message) {
-                tracing::warn!(%error, "a worker could not be told to stop");
-            }
-        }
-    }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use ringway::client::{ConnectOptions, Frame, FrameOptions, Target, Tls};
 use ringway::proto::frame::Command;
-use ringway::ring::SocketAddress;
 use ringway::ring::sim::Random;
+use ringway::ring::uring::{Feature, Presence, probe};
+use ringway::ring::{DriverChoice, DriverKind, SocketAddress};
 
 use crate::pki::*;
 use crate::support::*;
@@ -305,10 +306,10 @@ fn datagrams(address: SocketAddr) -> Client {
 }
 
 /// Servers of all protocols that are answered here, and the folder of their files.
-fn behind(pki: &Pki, folder: &Folder) -> Served {
+fn behind(pki: &Pki, folder: &Folder, own: &str) -> Served {
     let root = folder.path().display();
     let text = [
-        runtime(1),
+        runtime(1) + own,
         NO_ADMIN.to_owned(),
         listener("frame", &format!("protocol = \"frame\"\nfiles = \"{root}\"")),
         listener("udp", "protocol = \"udp_echo\""),
@@ -318,7 +319,7 @@ fn behind(pki: &Pki, folder: &Folder) -> Served {
 }
 
 /// One worker that speaks everything.
-fn front(pki: &Pki, folder: &Folder, behind: &Served) -> Served {
+fn front(pki: &Pki, folder: &Folder, behind: &Served, own: &str) -> Served {
     let root = folder.path().display();
     let log = folder.path().join("access.log");
     let web = format!(
@@ -355,7 +356,7 @@ fn front(pki: &Pki, folder: &Folder, behind: &Served) -> Served {
         address(2),
     );
     let text = [
-        runtime(1),
+        runtime(1) + own,
         NO_ADMIN.to_owned(),
         listener("web", &format!("{web}{routes}")),
         listener("webs", &format!("{web}{routes}")) + &pki.listener_tls(""),
@@ -377,11 +378,30 @@ fn front(pki: &Pki, folder: &Folder, behind: &Served) -> Served {
 
 #[test]
 fn no_byte_of_one_client_reaches_another() {
+    everybody_plays("");
+}
+
+/// What is sent stays where it lies until the peer has it: nobody may write there before.
+#[test]
+fn no_byte_of_one_client_reaches_another_by_sends_without_a_copy() {
+    let sends = everybody_plays("zero_copy_send = \"1B\"\n");
+    let is_there = |one: &Feature| one.name == "send without a copy";
+    let found = probe().ok().and_then(|all| all.into_iter().find(is_there));
+    let driver = DriverChoice::Auto.or_environment().unwrap().resolve().kind;
+    if driver == DriverKind::Uring
+        && found.is_some_and(|feature| feature.presence == Presence::Present)
+    {
+        assert!(sends > 1000, "only {sends} sends were made without a copy");
+    }
+}
+
+/// All clients do what they can, in turn. How many sends were made without a copy.
+fn everybody_plays(own: &str) -> u64 {
     let (pki, folder) = (Pki::new(), Folder::new());
     folder.file("index.txt", "nothing of anybody");
     std::fs::create_dir(folder.path().join("sub")).unwrap();
-    let behind = behind(&pki, &folder);
-    let front = front(&pki, &folder, &behind);
+    let behind = behind(&pki, &folder, own);
+    let front = front(&pki, &folder, &behind, own);
     let at = |name: &str| front.running().address(name).unwrap().ip().unwrap();
     let trusted = Tls::new(ringway::net::tls::ClientOptions {
         roots: ringway::net::tls::Roots::Given(pki.ca.clone().into_bytes()),
@@ -434,12 +454,14 @@ fn no_byte_of_one_client_reaches_another() {
         parties[at].play(&mut random);
     }
     drop(parties);
+    let sends = front.sum(|cell| cell.loops.zero_copy_sends.get());
     assert_eq!(front.drain().cut, 0);
     let log = std::fs::read(folder.path().join("access.log")).unwrap();
     assert!(log.len() > 10_000, "there is a line of each request");
     for line in log.split(|byte| *byte == b'\n') {
         assert!(markers(line).len() <= 1, "{}", String::from_utf8_lossy(line));
     }
+    sends
 }
 
 /// What was found once: a page of HTTP's, and then an answer of messages that began with it.

@@ -1,7 +1,7 @@
 //! The driver on `epoll(7)`, for hosts that have no io_uring or forbid it.
 //!
-//! An operation is tried at the next wait, as a ring would submit it, and whenever its descriptor is
-//! reported to be ready, by an ordinary call that does not wait; what it brings is a completion
+//! An operation is tried at the next wait, as a ring would submit it, and whenever its descriptor
+//! is reported to be ready, by an ordinary call that does not wait; what it brings is a completion
 //! like those of a ring.
 //! Descriptors are registered once, for every kind of change, which is reported once: what is known
 //! of each stays in a [`Table`], so that no call is made to ask.

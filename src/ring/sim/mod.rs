@@ -14,6 +14,7 @@
 mod calls;
 mod datagrams;
 mod faults;
+mod held;
 mod ops;
 mod random;
 mod world;
@@ -25,6 +26,7 @@ use nix::errno::Errno;
 
 pub use self::datagrams::SentDatagram;
 pub use self::faults::Faults;
+use self::held::Held;
 use self::ops::{descriptor, is_immediate};
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
@@ -58,6 +60,7 @@ pub struct Sim {
     datagram_pool: Pool,
     datagram_lent: VecDeque<u16>,
     flying: Vec<(Token, Op)>,
+    held: Held,
     /// Completions and the turn from which they can be reaped.
     posted: Vec<(u64, Completion)>,
     turn: u64,
@@ -94,6 +97,7 @@ impl Sim {
                 .expect("memory for the simulated datagram buffers"),
             datagram_lent: VecDeque::new(),
             flying: Vec::new(),
+            held: Held::default(),
             posted: Vec::new(),
             turn: 0,
             now,
@@ -273,6 +277,7 @@ impl Sim {
                 if let Ok(count) = result {
                     let bytes = data.segments().iter().flat_map(|buf| buf.iter().copied());
                     self.world.write(socket, bytes.take(count));
+                    self.held.hold(self.turn, &data);
                 }
                 Outcome::Sent { result, data }
             }
@@ -446,6 +451,7 @@ impl Driver for Sim {
     fn wait(&mut self, deadline: Option<Instant>) -> Result<(), DriverError> {
         self.turn += 1;
         self.counters.enters += 1;
+        self.held.release(self.turn);
         self.progress();
         let skips = std::mem::take(&mut self.skips);
         let step = match deadline.map(|deadline| deadline.saturating_duration_since(self.now)) {

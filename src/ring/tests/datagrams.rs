@@ -294,7 +294,7 @@ fn a_full_socket_drops_the_rest_and_counts_it() {
         let (theirs, _, to) = socket("127.0.0.1:0");
         let (ours, fd, _) = socket("127.0.0.1:0");
         setsockopt(&ours, sockopt::SndBuf, &4_608).unwrap();
-        // Whom they are for does not read, and its queue holds the bytes against our socket's limit.
+        // Whom they are for does not read: its queue holds the bytes against our socket's limit.
         let mut sent = 0;
         let mut full = 0;
         for _ in 0..50 {

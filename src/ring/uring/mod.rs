@@ -7,6 +7,7 @@
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
 //! | `datagrams` | receiving datagrams |
+//! | `restrict`, `query` | what a ring may be asked for; what this kernel knows |
 //! | `zero_copy` | sends whose bytes the kernel reads where they lie |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 
@@ -14,6 +15,8 @@ mod buffers;
 mod datagrams;
 mod entry;
 mod probe;
+mod query;
+mod restrict;
 mod setup;
 mod zero_copy;
 
@@ -28,6 +31,8 @@ use self::buffers::{BufferRing, GROUP};
 use self::datagrams::DatagramRing;
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
+pub use self::query::{Query, query};
+pub use self::restrict::REQUESTS;
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
 pub use self::zero_copy::ZeroCopySend;
 use self::zero_copy::{Ended, ZeroCopy};
@@ -92,6 +97,8 @@ impl Uring {
             0 => None,
             count => Some(DatagramRing::register(&ring, count, multishot)?),
         };
+        // Its memory is registered: from here on it only sends, receives and closes.
+        restrict::enable(&ring)?;
         Ok(Self {
             ring,
             ledger: Ledger {

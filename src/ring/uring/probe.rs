@@ -171,6 +171,8 @@ impl Trial {
     fn new() -> Result<Self, SetupError> {
         let options = RingOptions { entries: 8, completions: 32, ..RingOptions::default() };
         let (ring, _, _) = build(&options)?;
+        let enabled = ring.submitter().register_enable_rings();
+        enabled.map_err(|error| SetupError::of("io_uring_register(ENABLE_RINGS)", &error))?;
         Ok(Self { ring, buffers: None, datagrams: None, pool: None })
     }
 

@@ -182,7 +182,8 @@ impl std::error::Error for SetupError {
     }
 }
 
-/// Builds a ring: down the ladder of flags on `EINVAL`, down in size on `ENOMEM`.
+/// Builds a ring: down the ladder of flags on `EINVAL`, down in size on `ENOMEM`. It is disabled:
+/// see [`super::restrict`].
 pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFlags), SetupError> {
     let mut entries = options.entries;
     let mut completions = options.completions;
@@ -192,6 +193,7 @@ pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFla
         for flags in RingFlags::LADDER.into_iter().filter(|flags| *flags <= options.best_flags) {
             let mut builder = IoUring::builder();
             builder.dontfork().setup_submit_all().setup_clamp().setup_cqsize(completions);
+            builder.setup_r_disabled();
             flags.apply(&mut builder);
             match builder.build(entries) {
                 Ok(ring) => {

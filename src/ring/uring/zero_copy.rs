@@ -224,7 +224,7 @@ impl ZeroCopy {
         Some(Ended::Sent { token, socket, data })
     }
 
-    /// This kind of socket cannot, or the limit of locked memory is reached: it is sent with a copy.
+    /// This kind of socket cannot, or the limit of locked memory is reached: sends are copied.
     pub(super) fn refuse(&mut self, socket: Fd) {
         *self.peer(socket) = Peer::Copied;
     }

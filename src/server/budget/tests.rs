@@ -342,7 +342,7 @@ fn a_warning_has_the_limit_the_keys_and_a_remedy() {
     let warnings = budget.warnings(&little);
     let [descriptors, locked, memory] = &warnings[..] else { panic!("one for each") };
     for (text, words) in [
-        (descriptors, ["allows 1905", "RLIMIT_NOFILE 1904", "LimitNOFILE=", "max_connections 100"]),
+        (descriptors, ["allows 1911", "RLIMIT_NOFILE 1910", "LimitNOFILE=", "max_connections 100"]),
         (locked, ["allows 408KiB", "RLIMIT_MEMLOCK 4KiB", "LimitMEMLOCK=", "completion_entries"]),
         (memory, ["allows 1.1GiB", "memory.max 1MiB", "MemoryMax=", "runtime.buffer_size 16KiB"]),
     ] {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use prometheus::proto::{Bucket, Histogram as ProtoHistogram, MetricFamily, MetricType};
 
 use super::{Exporter, counter_float, family, gauge, labelled};
+use crate::ring::DriverKind;
 use crate::runtime::TurnStats;
 
 impl Exporter {
-    /// Where each worker's time on a CPU is found.
-    pub(in crate::server) fn set_thread_files(&mut self, files: Vec<PathBuf>) {
+    /// What the workers ask the kernel by, and where each one's time on a CPU is found.
+    pub(in crate::server) fn set_threads(&mut self, driver: DriverKind, files: Vec<PathBuf>) {
+        self.driver = Some(driver);
         self.thread_files = files.into();
     }
 
