@@ -112,6 +112,7 @@ impl DriverChoice {
 
 /// One of the drivers on a real kernel. Belongs to the thread that made it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "each thread has one, which does not move")]
 pub enum KernelDriver {
     /// io_uring.
     Uring(Uring),

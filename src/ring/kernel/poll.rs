@@ -124,14 +124,16 @@ impl Poller {
                 self.seen = seen;
                 Ok(())
             }
-            Err(_) => match Errno::last() {
+            Err(_) => {
+                let errno = Errno::last();
                 // An older kernel than 5.11, or a filter that does not know the call.
-                Errno::ENOSYS | Errno::EPERM if !self.is_coarse => {
-                    self.is_coarse = true;
-                    self.wait(timeout)
+                let is_unknown = matches!(errno, Errno::ENOSYS | Errno::EPERM);
+                if !is_unknown || self.is_coarse {
+                    return Err(errno);
                 }
-                errno => Err(errno),
-            },
+                self.is_coarse = true;
+                self.wait(timeout)
+            }
         }
     }
 

@@ -97,7 +97,7 @@ impl Receipts {
             return opcode::RecvMsgMulti::new(socket, &raw const *self.shape, DATAGRAM_GROUP)
                 .build();
         }
-        let mut receipt = self.spare.pop().unwrap_or_else(|| Box::default());
+        let mut receipt = self.spare.pop().unwrap_or_default();
         receipt.aim();
         let header = &raw mut receipt.header;
         let before = self.open.insert(token.pack(), receipt);

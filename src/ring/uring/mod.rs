@@ -24,7 +24,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, cqueue};
+use io_uring::{EnterFlags, IoUring, cqueue, squeue};
 use nix::errno::Errno;
 
 use self::buffers::{BufferRing, GROUP};
@@ -158,6 +158,21 @@ impl Uring {
         let left = self.ring.submission().len();
         self.ledger.counters.submitted += (queued - left.min(queued)) as u64;
         result.map(drop).map_err(|error| errno_of(&error))
+    }
+
+    /// The submission entry of an operation.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are built alike")]
+    fn entry(&mut self, token: Token, op: Op) -> squeue::Entry {
+        let once = !self.capabilities.receive_multishot;
+        let Ledger { zero_copy, flights, .. } = &mut self.ledger;
+        match op {
+            Op::Send { socket, data }
+                if zero_copy.is_for(socket, &data, || peer_address(socket).ok()) =>
+            {
+                zero_copy.build(token, socket, data, |bufs| flights.vectored(bufs))
+            }
+            op => entry::build(flights, token, op, once).user_data(token.pack()),
+        }
     }
 
     /// Cancels everything and waits until the kernel has given all memory back.
@@ -300,16 +315,7 @@ impl Driver for Uring {
         if self.ring.submission().is_full() {
             return Err(op);
         }
-        let once = !self.capabilities.receive_multishot;
-        let Ledger { zero_copy, flights, .. } = &mut self.ledger;
-        let entry = match op {
-            Op::Send { socket, data }
-                if zero_copy.is_for(socket, &data, || peer_address(socket).ok()) =>
-            {
-                zero_copy.build(token, socket, data, |bufs| flights.vectored(bufs))
-            }
-            op => entry::build(flights, token, op, once).user_data(token.pack()),
-        };
+        let entry = self.entry(token, op);
         // SAFETY: what the entry points to is owned by `flights` (sends, connect addresses), by
         // `zero_copy` or by `buffers`, and stays until the completion, or the notification.
         let pushed = unsafe { self.ring.submission().push(&entry) };
