@@ -152,10 +152,10 @@ impl KernelDriver {
 
     /// What [`Op::HandOff`] of other drivers of the same kind gives connections to, if it can.
     #[must_use]
-    pub fn door(&self) -> Option<Fd> {
+    pub fn door(&mut self) -> Option<Fd> {
         match self {
             Self::Uring(ring) => ring.can_hand_off().then(|| ring.fd()),
-            Self::Epoll(epoll) => Some(epoll.door()),
+            Self::Epoll(epoll) => epoll.door().ok(),
         }
     }
 

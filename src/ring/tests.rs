@@ -433,3 +433,41 @@ fn what_a_peer_does_not_take_is_held_and_a_driver_ends_all_the_same() {
     }
     drop(ring);
 }
+
+#[test]
+fn nobody_gets_what_is_handed_to_a_driver_that_is_gone() {
+    for kind in [DriverKind::Uring, DriverKind::Epoll] {
+        let options = options(RingFlags::NoSqArray);
+        let mut gone = KernelDriver::new(kind, &options).unwrap();
+        let door = gone.door().unwrap();
+        drop(gone);
+        // What has the number of the door now, if it is free.
+        let (fd, _ours, _theirs) = pair();
+        let mut ring = KernelDriver::new(kind, &options).unwrap();
+        let arrival = token(3, Verb::Arrival);
+        let hand_off = Op::HandOff { ring: door, arrival, socket: fd };
+        ring.push(token(0, Verb::HandOff), hand_off).unwrap();
+        let failed = complete(&mut ring, 1).remove(0);
+        assert!(matches!(failed.outcome, Outcome::Failed(_)), "{kind}: {failed:?}");
+    }
+}
+
+#[test]
+fn a_file_is_read_to_its_end() {
+    on_every_driver(|mut ring| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let (file, bytes) = (std::fs::File::open(path).unwrap(), std::fs::read(path).unwrap());
+        assert!(bytes.len() > 1024, "more than a buffer");
+        let (read, fd) = (token(0, Verb::Read), Fd(file.as_raw_fd()));
+        let mut got = Vec::new();
+        loop {
+            ring.push(read, Op::Read { file: fd, offset: got.len() as u64 }).unwrap();
+            match complete(&mut ring, 1).remove(0).outcome {
+                Outcome::Received(buf) => got.extend_from_slice(&buf),
+                Outcome::Eof => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(got, bytes);
+    });
+}

@@ -110,7 +110,7 @@ fn run_worker(
             tracing::warn!(worker, cpu, %error, "pinning the worker failed; it runs anywhere");
         }
     }
-    let driver = match KernelDriver::new(driver, &ring) {
+    let mut driver = match KernelDriver::new(driver, &ring) {
         Ok(driver) => driver,
         Err(error) => {
             let _gone = ready.send(Err(error));

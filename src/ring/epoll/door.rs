@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use nix::errno::Errno;
 
@@ -13,10 +13,12 @@ const MESSAGE_LEN: usize = 12;
 /// Messages that are taken at a time.
 const BATCH: usize = 64;
 
-/// The receiving end, and the descriptor by which others find it.
+/// The receiving end, and the descriptor by which others find it. That one stays open when the door
+/// is gone: others know it by its number, which must not become that of something else. Writing to
+/// it then fails.
 pub(super) struct Door {
     reader: File,
-    writer: OwnedFd,
+    writer: Fd,
 }
 
 impl Door {
@@ -27,7 +29,7 @@ impl Door {
     pub(super) fn new() -> Result<Self, Errno> {
         let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC;
         let (reader, writer) = nix::unistd::pipe2(flags)?;
-        Ok(Self { reader: reader.into(), writer })
+        Ok(Self { reader: reader.into(), writer: Fd(writer.into_raw_fd()) })
     }
 
     /// What becomes readable when a connection comes.
@@ -36,8 +38,8 @@ impl Door {
     }
 
     /// What others give connections to.
-    pub(super) fn writer(&self) -> Fd {
-        Fd(self.writer.as_raw_fd())
+    pub(super) const fn writer(&self) -> Fd {
+        self.writer
     }
 
     /// The connections that have come, some at a time.
@@ -72,7 +74,7 @@ fn read_message(bytes: &[u8]) -> Option<(Token, Fd)> {
 /// Gives a connection to the worker whose door this is.
 ///
 /// # Errors
-/// As `write(2)`; `EAGAIN` when too many wait there.
+/// As `write(2)`; `EAGAIN` when too many wait there, `EPIPE` when it is gone.
 pub(super) fn give(door: Fd, arrival: Token, socket: Fd) -> Result<(), Errno> {
     let mut message = [0; MESSAGE_LEN];
     let (token, number) = message.split_at_mut(size_of::<u64>());

@@ -57,8 +57,10 @@ pub struct Epoll {
     has_skipped: bool,
     buffers: Buffers,
     datagrams: Option<DatagramBuffers>,
-    files: FileReader,
-    door: Door,
+    /// From the first read on that has to wait.
+    files: Option<FileReader>,
+    /// For drivers that others know.
+    door: Option<Door>,
     postage: SendBatch,
     in_flight_max: usize,
     counters: DriverCounters,
@@ -82,7 +84,7 @@ impl Epoll {
             0 => None,
             count => Some(DatagramBuffers::new(count).map_err(mapped("mmap of datagram buffers"))?),
         };
-        let this = Self {
+        Ok(Self {
             poller: Poller::new().map_err(failed("epoll_create1"))?,
             table: Table::default(),
             pushed: Vec::new(),
@@ -93,22 +95,35 @@ impl Epoll {
             has_skipped: false,
             buffers: buffers.map_err(mapped("mmap of receive buffers"))?,
             datagrams,
-            files: FileReader::new().map_err(failed("eventfd"))?,
-            door: Door::new().map_err(failed("pipe2"))?,
+            files: None,
+            door: None,
             postage: SendBatch::default(),
             in_flight_max: options.in_flight_max,
             counters: DriverCounters::default(),
-        };
-        for fd in [this.door.reader(), this.files.fd()] {
-            this.poller.watch(fd, false).map_err(failed("epoll_ctl"))?;
-        }
-        Ok(this)
+        })
     }
 
     /// What [`Op::HandOff`] of other drivers of this kind gives connections to.
-    #[must_use]
-    pub fn door(&self) -> Fd {
-        self.door.writer()
+    ///
+    /// # Errors
+    /// As `pipe2(2)` and `epoll_ctl(2)`.
+    pub fn door(&mut self) -> Result<Fd, Errno> {
+        if let Some(door) = &self.door {
+            return Ok(door.writer());
+        }
+        let door = Door::new()?;
+        self.poller.watch(door.reader(), false)?;
+        Ok(self.door.insert(door).writer())
+    }
+
+    /// The threads that read files.
+    fn files(&mut self) -> Result<&mut FileReader, Errno> {
+        if self.files.is_none() {
+            let files = FileReader::new()?;
+            self.poller.watch(files.fd(), false)?;
+            self.files = Some(files);
+        }
+        self.files.as_mut().ok_or(Errno::EBADF)
     }
 
     /// Does what was pushed, in its order.
@@ -214,11 +229,15 @@ impl Epoll {
 
     fn read_file(&mut self, token: Token, file: Fd, offset: u64) {
         let outcome = match self.buffers.read(file, offset) {
-            None => Outcome::Starved,
+            None => {
+                self.counters.starved += 1;
+                Outcome::Starved
+            }
             Some(Ok(outcome)) => outcome,
             // It is not in memory, or the file system cannot say so.
             Some(Err(Errno::EAGAIN | Errno::EOPNOTSUPP)) => {
-                match self.files.start(token, file, offset, self.buffers.size() as usize) {
+                let most = self.buffers.size() as usize;
+                match self.files().and_then(|files| files.start(token, file, offset, most)) {
                     Ok(()) => return,
                     Err(errno) => Outcome::Failed(errno),
                 }
@@ -235,7 +254,9 @@ impl Epoll {
                 self.finish(target, Outcome::Failed(Errno::ECANCELED));
                 Outcome::Done
             }
-            None if self.files.is_reading(target) => Outcome::Failed(Errno::EALREADY),
+            None if self.files.as_ref().is_some_and(|files| files.is_reading(target)) => {
+                Outcome::Failed(Errno::EALREADY)
+            }
             None => Outcome::Failed(Errno::ENOENT),
         };
         self.finish(token, outcome);
@@ -279,9 +300,9 @@ impl Epoll {
         let mut at = 0;
         while let Some(change) = self.poller.change(at) {
             at += 1;
-            if change.fd == self.door.reader() {
+            if self.door.as_ref().is_some_and(|door| door.reader() == change.fd) {
                 self.welcome();
-            } else if change.fd == self.files.fd() {
+            } else if self.files.as_ref().is_some_and(|files| files.fd() == change.fd) {
                 self.take_reads();
             } else {
                 self.note(change);
@@ -293,7 +314,7 @@ impl Epoll {
     /// Connections that other workers have handed over.
     fn welcome(&mut self) {
         loop {
-            let arrived = self.door.take();
+            let arrived = self.door.as_mut().map_or_else(Vec::new, Door::take);
             if arrived.is_empty() {
                 return;
             }
@@ -308,7 +329,8 @@ impl Epoll {
 
     /// Reads that the threads have done.
     fn take_reads(&mut self) {
-        for (token, read) in self.files.take() {
+        let reads = self.files.as_mut().map_or_else(Vec::new, FileReader::take);
+        for (token, read) in reads {
             let outcome = match read {
                 Ok(bytes) => self.buffers.copy(&bytes).unwrap_or_else(|| {
                     self.counters.starved += 1;
@@ -464,7 +486,8 @@ impl Driver for Epoll {
     }
 
     fn in_flight(&self) -> usize {
-        self.pushed.len() + self.armed.len() + self.files.len() + self.ended
+        let reading = self.files.as_ref().map_or(0, FileReader::len);
+        self.pushed.len() + self.armed.len() + reading + self.ended
     }
 
     #[cfg(debug_assertions)]
