@@ -412,11 +412,11 @@ impl Stream {
             Verb::Send => self.handle_send(reactor, key, outcome),
             Verb::PollIn => {
                 self.watching = false;
-                StreamEvent::Readable
+                polled(&outcome, StreamEvent::Readable)
             }
             Verb::PollOut => {
                 self.blocked = false;
-                StreamEvent::Writable
+                polled(&outcome, StreamEvent::Writable)
             }
             Verb::Connect => {
                 if let Outcome::Failed(errno) = outcome {
@@ -542,5 +542,13 @@ impl Stream {
             Some(tls) if !tls.is_offloaded() => StreamEvent::Sent(tls.take_sent()),
             Some(_) | None => StreamEvent::Sent(sent),
         }
+    }
+}
+/// A poll that could not be made is not repeated for ever. One that was cancelled tells nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes belong to other verbs")]
+fn polled(outcome: &Outcome, event: StreamEvent) -> StreamEvent {
+    match outcome {
+        Outcome::Failed(errno) if *errno != Errno::ECANCELED => StreamEvent::Broken(*errno),
+        _ => event,
     }
 }

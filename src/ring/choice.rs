@@ -94,8 +94,8 @@ impl DriverChoice {
         }
     }
 
-    /// Which driver it is. For [`DriverChoice::Auto`] a small ring is set up, to see whether that is
-    /// possible.
+    /// Which driver it is. For [`DriverChoice::Auto`] a small ring is set up, to see whether it is
+    /// allowed.
     #[must_use]
     pub fn resolve(self) -> Chosen {
         let (kind, refused) = match self {
@@ -228,6 +228,10 @@ impl OnKernel for KernelDriver {
     #[inline]
     fn given_out(&mut self, socket: Fd) {
         whichever!(self, driver => driver.given_out(socket));
+    }
+
+    fn encrypted(&mut self, socket: Fd) {
+        whichever!(self, driver => driver.encrypted(socket));
     }
 
     #[inline]

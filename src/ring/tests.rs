@@ -471,3 +471,66 @@ fn a_file_is_read_to_its_end() {
         assert_eq!(got, bytes);
     });
 }
+
+/// Peers that always have more to send do not keep buffers from one with a little.
+#[test]
+fn who_sends_without_end_leaves_buffers_to_others() {
+    // With io_uring it is the kernel that chooses.
+    let mut ring = KernelDriver::new(DriverKind::Epoll, &options(RingFlags::Plain)).unwrap();
+    let floods: Vec<_> = (1..=8).map(|index| (index, tcp_pair())).collect();
+    let (quiet, _ours, mut theirs) = tcp_pair();
+    let arm = |ring: &mut KernelDriver, index: u32, socket: Fd| {
+        ring.push(token(index, Verb::Receive), Op::Receive { socket, once: false }).unwrap();
+    };
+    for (index, (fd, _, theirs)) in &floods {
+        theirs.set_nonblocking(true).unwrap();
+        arm(&mut ring, *index, *fd);
+    }
+    arm(&mut ring, 0, quiet);
+    theirs.write_all(b"a little").unwrap();
+    let mut completions = Vec::new();
+    for _ in 0..100 {
+        for (_, (_, _, theirs)) in &floods {
+            // Until it takes no more.
+            while (&mut &*theirs).write(&[7; 65_536]).is_ok() {}
+        }
+        ring.wait(Some(ring.now() + Duration::from_millis(100))).unwrap();
+        ring.reap(&mut completions);
+        for Completion { token, outcome, more } in completions.drain(..) {
+            if token.key.index == 0 && matches!(outcome, Outcome::Received(_)) {
+                return;
+            }
+            if !more {
+                let flood = floods.iter().find(|(index, _)| *index == token.key.index);
+                arm(&mut ring, token.key.index, flood.map_or(quiet, |(_, (fd, ..))| *fd));
+            }
+        }
+    }
+    panic!("the quiet one was not served in 100 turns");
+}
+
+/// Bytes behind urgent data are not forgotten.
+#[test]
+fn urgent_data_stops_no_connection() {
+    on_every_driver(|mut ring| {
+        let (fd, _ours, mut theirs) = tcp_pair();
+        theirs.write_all(b"abc").unwrap();
+        let flags = nix::sys::socket::MsgFlags::MSG_OOB;
+        nix::sys::socket::send(theirs.as_raw_fd(), b"!", flags).unwrap();
+        theirs.write_all(b"def").unwrap();
+        ring.push(token(0, Verb::Receive), Op::Receive { socket: fd, once: false }).unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"def") {
+            for completion in complete(&mut ring, 1) {
+                match completion.outcome {
+                    Outcome::Received(buf) => got.extend_from_slice(&buf),
+                    other => panic!("{other:?}"),
+                }
+                if !completion.more {
+                    let receive = Op::Receive { socket: fd, once: false };
+                    ring.push(token(0, Verb::Receive), receive).unwrap();
+                }
+            }
+        }
+    });
+}

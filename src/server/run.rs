@@ -274,8 +274,7 @@ impl Server {
         exporter.set_control(planner.certificates.clone(), Arc::clone(&reloads));
         let access_lost = planner.access.as_ref().map(AccessFiles::lost).unwrap_or_default();
         exporter.set_lost_lines(log_lost, access_lost);
-        let times = handles.iter().map(|handle| handle.times.clone()).collect();
-        exporter.set_threads(driver, times);
+        exporter.set_threads(driver, handles.iter().map(|one| one.times.clone()).collect());
         exporter.set_changes(planner.gate.counts());
         let (commands, inbox) = channel::unbounded_channel();
         let addresses = Arc::new(Current::new(Arc::new(addresses)));

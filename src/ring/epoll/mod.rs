@@ -184,8 +184,10 @@ impl Epoll {
         debug_assert!(watched.reader.is_none(), "{fd:?} is read by {:?}", watched.reader);
         watched.reader = Some((token, reading));
         self.armed.insert(token.pack(), fd);
-        if watched.is_readable {
-            self.queue(fd);
+        if watched.is_readable && !watched.is_queued {
+            // Before those that were read in the last turn: who found no buffer then is next.
+            watched.is_queued = true;
+            self.ready.push_front(fd);
         }
     }
 
@@ -368,9 +370,14 @@ impl Epoll {
         }
     }
 
-    /// Reads what can be read, a part of each descriptor's.
+    /// Reads what can be read, a part of each descriptor's: none takes the last buffers while
+    /// others wait for one.
     fn serve(&mut self) {
-        for _ in 0..self.ready.len() {
+        let waiting = self.ready.len();
+        let share = |(free, _): (usize, usize)| (free / waiting.max(1)).clamp(1, RECEIVES_MAX);
+        let (bytes_max, datagrams_max) =
+            (share(self.buffers.count()), share(self.datagram_buffers()));
+        for _ in 0..waiting {
             let Some(fd) = self.ready.pop_front() else { return };
             let watched = self.table.at(fd);
             watched.is_queued = false;
@@ -381,7 +388,8 @@ impl Epoll {
             let most = match reading {
                 Reading::Connections => ACCEPTS_MAX,
                 Reading::Bytes { once: true } => 1,
-                Reading::Bytes { once: false } | Reading::Datagrams => RECEIVES_MAX,
+                Reading::Bytes { once: false } => bytes_max,
+                Reading::Datagrams => datagrams_max,
             };
             if (0..most).all(|_| self.serve_once(fd, token, reading)) {
                 self.queue(fd);
@@ -415,7 +423,9 @@ impl Epoll {
             && buf.len() < self.buffers.size() as usize
             && !watched.is_ended
         {
-            // It was read empty: what comes now is a change.
+            // It was read empty: what comes now is a change. (A read ends before urgent data as
+            // well, and then it has ended for this purpose; and on a Unix socket behind
+            // descriptors that the peer sent: who does so waits for its own next bytes.)
             watched.is_readable = false;
         }
         let is_readable = watched.is_readable;
@@ -513,6 +523,11 @@ impl OnKernel for Epoll {
     }
 
     fn closing(&mut self, fd: Fd) {
+        let watched = self.table.at(fd);
+        if watched.is_registered && !watched.is_ours {
+            // Others may have the same file open, which would be watched on.
+            self.poller.forget(fd);
+        }
         // Nothing waits for it, but where a whole driver ends.
         for target in self.table.forget(fd) {
             self.armed.remove(&target.pack());

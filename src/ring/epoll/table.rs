@@ -12,7 +12,8 @@ pub(super) struct Watched {
     pub(super) is_registered: bool,
     /// It can be read, for all that is known.
     pub(super) is_readable: bool,
-    /// The peer will send no more, or it has failed: it is read until it says so.
+    /// The peer will send no more or has sent urgent data, or it has failed: it is read until it
+    /// says that there is nothing.
     pub(super) is_ended: bool,
     /// It stands in the queue of those that are read.
     pub(super) is_queued: bool,

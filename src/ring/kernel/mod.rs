@@ -64,6 +64,11 @@ pub trait OnKernel {
         let _socket = socket;
     }
 
+    /// The kernel encrypts from now on what is sent on a socket: from a copy.
+    fn encrypted(&mut self, socket: Fd) {
+        let _socket = socket;
+    }
+
     /// A descriptor is about to be closed.
     fn closing(&mut self, fd: Fd) {
         let _fd = fd;

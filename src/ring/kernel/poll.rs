@@ -10,7 +10,8 @@ use crate::ring::Fd;
 /// Events that are fetched with one call.
 const EVENTS_MAX: usize = 512;
 /// Every change of a descriptor is reported once.
-const EDGES: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+const EDGES: i32 =
+    libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
 
 /// What is watched, and what was seen.
 pub(in crate::ring) struct Poller {
@@ -30,7 +31,8 @@ pub(in crate::ring) struct Change {
     pub(in crate::ring) is_readable: bool,
     /// It can be written.
     pub(in crate::ring) is_writable: bool,
-    /// The peer will send no more, or the descriptor has failed.
+    /// The peer will send no more or has sent urgent data, or the descriptor has failed: a read of
+    /// fewer bytes than asked for does not say that there are no more.
     pub(in crate::ring) is_ended: bool,
 }
 
@@ -141,7 +143,7 @@ impl Poller {
     pub(in crate::ring) fn change(&self, at: usize) -> Option<Change> {
         let event = self.events.get(..self.seen)?.get(at)?;
         let has = |kind: i32| event.events & kind.cast_unsigned() != 0;
-        let is_ended = has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR);
+        let is_ended = has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI);
         Some(Change {
             fd: Fd(i32::try_from(event.u64).ok()?),
             is_readable: is_ended || has(libc::EPOLLIN),

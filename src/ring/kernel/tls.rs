@@ -31,6 +31,7 @@ impl TlsCalls for Direct {
 
 impl<D: OnKernel> TlsCalls for D {
     fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno> {
+        self.encrypted(socket);
         Direct.enable_tls(socket)
     }
 

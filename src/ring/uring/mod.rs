@@ -24,7 +24,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, cqueue, squeue};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use nix::errno::Errno;
 
 use self::buffers::{BufferRing, GROUP};
@@ -38,12 +38,14 @@ pub use self::zero_copy::ZeroCopySend;
 use self::zero_copy::{Ended, ZeroCopy};
 use super::kernel::{OnKernel, Receipt, SendBatch, peer_address};
 use super::{
-    Completion, Datagram, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb,
+    Completion, Datagram, Driver, DriverCounters, DriverError, Fd, Lane, Op, Outcome, Token, Verb,
 };
-use crate::mem::{Buf, Pool};
+use crate::mem::{Buf, Key, Pool};
 
 /// How long a teardown waits for the kernel to give its buffers back.
 const TEARDOWN_MAX: Duration = Duration::from_secs(5);
+/// In steps of at most so long.
+const TEARDOWN_STEP: Duration = Duration::from_millis(10);
 /// How long it waits for peers to acknowledge what was sent without a copy.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_millis(500);
 
@@ -175,25 +177,28 @@ impl Uring {
         }
     }
 
+    /// Asks for the end of every operation in flight, if there is room for that.
+    fn cancel_everything(&mut self) {
+        let token = Token::new(Key::new(0, 0), Lane::Client, Verb::Cancel);
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        // SAFETY: the request points to no memory.
+        if unsafe { self.ring.submission().push(&cancel.user_data(token.pack())) }.is_ok() {
+            self.ledger.in_flight += 1;
+        }
+    }
+
     /// Cancels everything and waits until the kernel has given all memory back.
     fn quiesce(&mut self) {
         let begun = self.now();
         let mut ended = Vec::new();
         while self.ledger.in_flight > 0 && self.now() < begun + TEARDOWN_MAX {
-            let any = CancelBuilder::any();
-            if let Err(error) = self.ring.submitter().register_sync_cancel(None, any) {
-                let gone = error.raw_os_error() == Some(libc::ENOENT);
-                debug_assert!(gone || self.ledger.in_flight > 0, "cancel: {error}");
-            }
-            if self.enter(0, None).is_err() && self.ring.completion().is_empty() {
-                let step = Some(Duration::from_millis(10));
-                self.enter(1, step).unwrap_or(());
-            }
+            self.cancel_everything();
+            self.enter(1, Some(TEARDOWN_STEP)).unwrap_or(());
             self.reap(&mut ended);
             ended.clear();
         }
         while self.ledger.zero_copy.pending() > 0 && self.now() < begun + ACKNOWLEDGED_MAX {
-            self.enter(1, Some(Duration::from_millis(10))).unwrap_or(());
+            self.enter(1, Some(TEARDOWN_STEP)).unwrap_or(());
             self.reap(&mut ended);
             ended.clear();
         }
@@ -398,6 +403,10 @@ impl OnKernel for Uring {
 
     fn given_out(&mut self, socket: Fd) {
         self.ledger.zero_copy.forget(socket);
+    }
+
+    fn encrypted(&mut self, socket: Fd) {
+        self.ledger.zero_copy.refuse(socket);
     }
 }
 

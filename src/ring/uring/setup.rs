@@ -153,7 +153,8 @@ impl SetupError {
             Errno::ENOMEM => {
                 "locked memory is used up: rings are charged to RLIMIT_MEMLOCK, per user. Raise it \
                  (`ulimit -l`, LimitMEMLOCK= in the systemd unit), run fewer workers, or set \
-                 smaller runtime.ring_entries and runtime.completion_entries"
+                 smaller runtime.ring_entries and runtime.completion_entries; \
+                 `driver = \"epoll\"` in [runtime] needs none"
             }
             Errno::EINVAL => {
                 "this kernel does not know what was asked for. io_uring is used from Linux 5.19 \

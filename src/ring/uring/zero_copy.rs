@@ -21,6 +21,8 @@ pub(super) const REPORT_USAGE: u16 = 1 << 3;
 const COPIED: u32 = 1 << 31;
 /// Bytes that the kernel may hold for one worker's peers. What is sent beyond it is copied.
 const HELD_MAX: usize = 64 << 20;
+/// Bytes of a mean slice, at least: each pins a page, or two.
+const PIECE_MIN: usize = 4 << 10;
 /// From so many bytes on it pays on real networks: below, pinning pages costs more than a copy.
 const AUTO_MIN: usize = 16 << 10;
 
@@ -51,6 +53,8 @@ enum Peer {
 struct Held {
     token: Token,
     socket: Fd,
+    /// How often its number had been given out.
+    life: u32,
     /// A handle on what is sent. None: its first completion has not come.
     data: Option<Outgoing>,
     /// What the entry points to.
@@ -79,7 +83,8 @@ pub(super) struct ZeroCopy {
     from: Option<usize>,
     /// Peers on this host, too: only tests and measurements ask for that.
     is_forced: bool,
-    peers: Vec<Peer>,
+    /// With how often each number was given out.
+    peers: Vec<(Peer, u32)>,
     held: Vec<Option<Held>>,
     free: Vec<u32>,
     /// Bytes that the kernel holds.
@@ -123,7 +128,7 @@ impl ZeroCopy {
     /// A socket of this number is new.
     pub(super) fn forget(&mut self, socket: Fd) {
         if let Some(peer) = usize::try_from(socket.0).ok().and_then(|at| self.peers.get_mut(at)) {
-            *peer = Peer::Unknown;
+            *peer = (Peer::Unknown, peer.1.wrapping_add(1));
         }
     }
 
@@ -137,22 +142,23 @@ impl ZeroCopy {
     ) -> bool {
         let Some(from) = self.from else { return false };
         let len = data.len();
-        if len < from || len > HELD_MAX - self.bytes || data.is_pooled() {
+        let is_in_pieces = len < data.segments().len() * PIECE_MIN && !self.is_forced;
+        if len < from || len > HELD_MAX - self.bytes || data.is_pooled() || is_in_pieces {
             return false;
         }
-        if self.peer(socket) == &Peer::Unknown {
+        if self.peer(socket).0 == Peer::Unknown {
             let is_remote = || is_remote(&peer()?).then_some(());
             let known =
                 if self.is_forced || is_remote().is_some() { Peer::Remote } else { Peer::Copied };
-            *self.peer(socket) = known;
+            self.peer(socket).0 = known;
         }
-        self.peer(socket) == &Peer::Remote
+        self.peer(socket).0 == Peer::Remote
     }
 
-    fn peer(&mut self, socket: Fd) -> &mut Peer {
+    fn peer(&mut self, socket: Fd) -> &mut (Peer, u32) {
         let at = usize::try_from(socket.0).unwrap_or(0);
         if at >= self.peers.len() {
-            self.peers.resize(at + 1, Peer::Unknown);
+            self.peers.resize(at + 1, (Peer::Unknown, 0));
         }
         &mut self.peers[at]
     }
@@ -186,7 +192,8 @@ impl ZeroCopy {
         };
         self.bytes += len;
         self.sends += 1;
-        let held = Held { token, socket, data: None, flight, len };
+        let life = self.peer(socket).1;
+        let held = Held { token, socket, life, data: None, flight, len };
         let place = self.free.pop().unwrap_or_else(|| {
             self.held.push(None);
             u32::try_from(self.held.len() - 1).unwrap_or(u32::MAX)
@@ -207,9 +214,10 @@ impl ZeroCopy {
         if cqueue::notif(cqe.flags()) {
             if cqe.result().cast_unsigned() & COPIED != 0 {
                 self.copied += 1;
-                let socket = held.socket;
-                if !self.is_forced {
-                    *self.peer(socket) = Peer::Copied;
+                let (socket, life) = (held.socket, held.life);
+                // The number may be another connection's by now.
+                if !self.is_forced && self.peer(socket).1 == life {
+                    self.peer(socket).0 = Peer::Copied;
                 }
             }
             self.release(place);
@@ -218,6 +226,10 @@ impl ZeroCopy {
         let (token, socket, data) = (held.token, held.socket, held.first_completion()?);
         if cqueue::more(cqe.flags()) {
             held.data = Some(data.clone());
+            // It holds what it has taken.
+            let taken = usize::try_from(cqe.result()).unwrap_or(0);
+            self.bytes -= held.len - taken.min(held.len);
+            held.len = held.len.min(taken);
         } else {
             self.release(place);
         }
@@ -226,7 +238,7 @@ impl ZeroCopy {
 
     /// This kind of socket cannot, or the limit of locked memory is reached: sends are copied.
     pub(super) fn refuse(&mut self, socket: Fd) {
-        *self.peer(socket) = Peer::Copied;
+        self.peer(socket).0 = Peer::Copied;
     }
 
     fn release(&mut self, place: u32) {
@@ -239,6 +251,7 @@ impl ZeroCopy {
     /// Keeps for ever what the kernel may still read.
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::take(&mut self.held));
+        self.free.clear();
     }
 }
 
