@@ -101,13 +101,21 @@ impl DriverChoice {
         let (kind, refused) = match self {
             Self::Uring => (DriverKind::Uring, None),
             Self::Epoll => (DriverKind::Epoll, None),
-            Self::Auto => match Uring::new(&RingOptions::small()) {
-                Ok(_ring) => (DriverKind::Uring, None),
+            Self::Auto => match try_ring() {
+                Ok(()) => (DriverKind::Uring, None),
                 Err(error) => (DriverKind::Epoll, Some(error)),
             },
         };
         Chosen { kind, refused }
     }
+}
+
+/// Sets up a small ring and ends it again, on a thread of its own: some time after the end of a ring
+/// the kernel interrupts the thread that had it, in whatever call it then waits.
+fn try_ring() -> Result<(), SetupError> {
+    let make = || Uring::new(&RingOptions::small()).map(drop);
+    let thread = std::thread::Builder::new().name("try-ring".to_owned()).spawn(make);
+    thread.map_or_else(|_no_thread| make(), |thread| thread.join().unwrap_or(Ok(())))
 }
 
 /// One of the drivers on a real kernel. Belongs to the thread that made it.
