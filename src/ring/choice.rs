@@ -110,8 +110,8 @@ impl DriverChoice {
     }
 }
 
-/// Sets up a small ring and ends it again, on a thread of its own: some time after the end of a ring
-/// the kernel interrupts the thread that had it, in whatever call it then waits.
+/// Sets up a small ring and ends it again, on a thread of its own: some time after the end of a
+/// ring the kernel interrupts the thread that had it, in whatever call it then waits.
 fn try_ring() -> Result<(), SetupError> {
     let make = || Uring::new(&RingOptions::small()).map(drop);
     let thread = std::thread::Builder::new().name("try-ring".to_owned()).spawn(make);
