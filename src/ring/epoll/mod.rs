@@ -4,7 +4,7 @@
 //! is reported to be ready, by an ordinary call that does not wait; what it brings is a completion
 //! like those of a ring.
 //! Descriptors are registered once, for every kind of change, which is reported once: what is known
-//! of each stays in a [`Table`], so that no call is made to ask.
+//! of each stays in a table, so that no call is made to ask.
 //!
 //! | file | job |
 //! |---|---|
