@@ -61,7 +61,7 @@ table! {
         /// Sends that are made without a copy, by io_uring: "auto" (of 16 KiB or more, to peers on
         /// other hosts, until the kernel says that it has copied), a size from which on all are, or
         /// "off". What is sent so stays in memory until the peer has acknowledged it, up to 64 MiB
-        /// for each worker; what lies in receive buffers is never sent so.
+        /// for each worker; what lies in receive buffers is always copied.
         "zero_copy_send" zero_copy_send: ZeroCopySend = ZeroCopySend::Auto, ZERO_COPY_SEND;
         /// Whether the configuration file is read again when it changes, as after SIGHUP. A
         /// half-written file is not to be read: by default a reload is asked for.

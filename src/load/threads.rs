@@ -9,7 +9,7 @@ use super::LoadError;
 use super::generator::{Generator, Report};
 use super::setup::{Control, Setup};
 use crate::ring::uring::RingOptions;
-use crate::ring::{DriverChoice, KernelDriver};
+use crate::ring::{DriverChoice, DriverKind, KernelDriver};
 
 /// Receive buffers of a thread's ring: connections share them, and give them back each turn.
 const RECEIVE_BUFFERS: u16 = 512;
@@ -24,9 +24,11 @@ pub(super) fn start(
     control: &Arc<Control>,
     reports: &Sender<Report>,
 ) -> Result<Vec<JoinHandle<()>>, LoadError> {
+    let chosen = DriverChoice::Auto.or_environment();
+    let kind = chosen.map_err(|error| LoadError::Ring(error.to_string()))?.resolve().kind;
     let mut threads = Vec::new();
     for place in places {
-        match start_one(setup, place, control, reports) {
+        match start_one(setup, (place, kind), control, reports) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 control.stop();
@@ -42,12 +44,10 @@ pub(super) fn start(
 
 fn start_one(
     setup: &Arc<Setup>,
-    place: usize,
+    (place, kind): (usize, DriverKind),
     control: &Arc<Control>,
     reports: &Sender<Report>,
 ) -> Result<JoinHandle<()>, LoadError> {
-    let chosen = DriverChoice::Auto.or_environment();
-    let kind = chosen.map_err(|error| LoadError::Ring(error.to_string()))?.resolve().kind;
     let (own, control, reports) = (Arc::clone(setup), Arc::clone(control), reports.clone());
     let (told, is_made) = channel();
     let thread = std::thread::Builder::new().name(format!("load-{place}"));

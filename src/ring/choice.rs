@@ -14,7 +14,7 @@ pub const DRIVER_VARIABLE: &str = "RINGWAY_DRIVER";
 /// Which driver is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// io_uring, and epoll where there is no io_uring.
+    /// io_uring, and epoll where io_uring is forbidden or missing.
     #[default]
     Auto,
     /// io_uring.
@@ -149,15 +149,6 @@ impl KernelDriver {
         })
     }
 
-    /// Which it is.
-    #[must_use]
-    pub const fn kind(&self) -> DriverKind {
-        match self {
-            Self::Uring(_) => DriverKind::Uring,
-            Self::Epoll(_) => DriverKind::Epoll,
-        }
-    }
-
     /// What [`Op::HandOff`] of other drivers of the same kind gives connections to, if it can.
     #[must_use]
     pub fn door(&mut self) -> Option<Fd> {
@@ -229,8 +220,8 @@ impl Driver for KernelDriver {
 }
 
 impl OnKernel for KernelDriver {
-    fn postage(&mut self) -> &mut SendBatch {
-        whichever!(self, driver => driver.postage())
+    fn send_batch(&mut self) -> &mut SendBatch {
+        whichever!(self, driver => driver.send_batch())
     }
 
     #[inline]

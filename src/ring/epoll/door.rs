@@ -22,7 +22,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// A door where nobody waits.
+    /// A door at which no connection waits.
     ///
     /// # Errors
     /// As `pipe2(2)`.
@@ -53,7 +53,7 @@ impl Door {
 }
 
 impl Drop for Door {
-    /// Connections that nobody will take are closed.
+    /// Connections that were not taken are closed.
     fn drop(&mut self) {
         loop {
             let left = self.take();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::ring::kernel::errno_of;
 use crate::ring::{Fd, Token, kernel};
 
 /// Threads of one driver.
@@ -125,8 +126,4 @@ fn run(queue: &Mutex<Receiver<Request>>, answers: &Answers) {
         // EAGAIN: so much was told that the loop is awake already.
         let _told = answers.wake.write(1);
     }
-}
-
-fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw)
 }

@@ -38,13 +38,18 @@ impl Buffers {
         self.pool.buffer_size()
     }
 
-    /// Fills the next buffer by a call that says how many bytes it has written; without any there
-    /// is no buffer.
+    /// The buffer for the next receive, if one is free.
+    fn lend(&mut self) -> Option<u16> {
+        self.next.take().or_else(|| self.pool.take_free())
+    }
+
+    /// Fills the next buffer by a call that says how many bytes it has written; without any the
+    /// buffer stays for the next one.
     fn fill(
         &mut self,
         call: impl FnOnce(&Pool, u16) -> Result<u32, Errno>,
     ) -> Option<Result<Option<Buf>, Errno>> {
-        let bid = self.next.take().or_else(|| self.pool.take_free())?;
+        let bid = self.lend()?;
         let filled = call(&self.pool, bid);
         match filled {
             Ok(0) | Err(_) => self.next = Some(bid),
@@ -67,7 +72,7 @@ impl Buffers {
 
     /// Copies what was read elsewhere; `None` when no buffer is free.
     pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Outcome> {
-        let bid = self.next.take().or_else(|| self.pool.take_free())?;
+        let bid = self.lend()?;
         if bytes.is_empty() {
             self.next = Some(bid);
             return Some(Outcome::Eof);
@@ -105,7 +110,7 @@ impl DatagramBuffers {
     /// Receives a datagram; `None` when no buffer is free.
     pub(super) fn receive(&mut self, socket: Fd) -> Option<Result<Outcome, Errno>> {
         let Self { buffers, receipt } = self;
-        let bid = buffers.next.take().or_else(|| buffers.pool.take_free())?;
+        let bid = buffers.lend()?;
         let got = datagrams::receive(socket, &buffers.pool, bid, receipt);
         let datagram = match got {
             Ok(len) => buffers.pool.claim_behind(bid, &receipt.head(), len).and_then(Datagram::new),

@@ -20,7 +20,7 @@ mod table;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -28,7 +28,7 @@ use self::door::Door;
 use self::files::FileReader;
 use self::memory::{Buffers, DatagramBuffers};
 use self::table::{Reading, Table, Waiting};
-use super::kernel::{Change, OnKernel, Poller, SendBatch, poll, streams};
+use super::kernel::{self, Change, OnKernel, Poller, SendBatch, poll, streams};
 use super::uring::{RingOptions, SetupError};
 use super::{
     Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, SocketAddress, Syscalls,
@@ -61,7 +61,7 @@ pub struct Epoll {
     files: Option<FileReader>,
     /// For drivers that others know.
     door: Option<Door>,
-    postage: SendBatch,
+    send_batch: SendBatch,
     in_flight_max: usize,
     counters: DriverCounters,
 }
@@ -73,12 +73,7 @@ impl Epoll {
     /// Which call was refused, and how.
     pub fn new(options: &RingOptions) -> Result<Self, SetupError> {
         let failed = |call| move |source| SetupError { call, source };
-        let mapped = |call| {
-            move |error: std::io::Error| SetupError {
-                call,
-                source: error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw),
-            }
-        };
+        let mapped = |call| move |error: std::io::Error| SetupError::of(call, &error);
         let buffers = Buffers::new(options.buffers, options.buffer_size);
         let datagrams = match options.datagram_buffers {
             0 => None,
@@ -97,7 +92,7 @@ impl Epoll {
             datagrams,
             files: None,
             door: None,
-            postage: SendBatch::default(),
+            send_batch: SendBatch::default(),
             in_flight_max: options.in_flight_max,
             counters: DriverCounters::default(),
         })
@@ -161,8 +156,14 @@ impl Epoll {
     }
 
     fn finish(&mut self, token: Token, outcome: Outcome) {
-        self.ended += 1;
-        self.done.push(Completion { token, outcome, more: false });
+        self.complete(Completion { token, outcome, more: false });
+    }
+
+    /// Posts a completion of an operation of ours.
+    fn complete(&mut self, completion: Completion) {
+        self.ended += usize::from(!completion.more);
+        self.counters.starved += u64::from(matches!(completion.outcome, Outcome::Starved));
+        self.done.push(completion);
     }
 
     /// Watches a descriptor.
@@ -231,10 +232,7 @@ impl Epoll {
 
     fn read_file(&mut self, token: Token, file: Fd, offset: u64) {
         let outcome = match self.buffers.read(file, offset) {
-            None => {
-                self.counters.starved += 1;
-                Outcome::Starved
-            }
+            None => Outcome::Starved,
             Some(Ok(outcome)) => outcome,
             // It is not in memory, or the file system cannot say so.
             Some(Err(Errno::EAGAIN | Errno::EOPNOTSUPP)) => {
@@ -334,10 +332,7 @@ impl Epoll {
         let reads = self.files.as_mut().map_or_else(Vec::new, FileReader::take);
         for (token, read) in reads {
             let outcome = match read {
-                Ok(bytes) => self.buffers.copy(&bytes).unwrap_or_else(|| {
-                    self.counters.starved += 1;
-                    Outcome::Starved
-                }),
+                Ok(bytes) => self.buffers.copy(&bytes).unwrap_or(Outcome::Starved),
                 Err(errno) => Outcome::Failed(errno),
             };
             self.finish(token, outcome);
@@ -424,18 +419,16 @@ impl Epoll {
             && !watched.is_ended
         {
             // It was read empty: what comes now is a change. (A read ends before urgent data as
-            // well, and then it has ended for this purpose; and on a Unix socket behind
-            // descriptors that the peer sent: who does so waits for its own next bytes.)
+            // well, and then `is_ended` is set; on a Unix socket also behind descriptors that
+            // the peer sent: such a peer is read again when it sends more.)
             watched.is_readable = false;
         }
         let is_readable = watched.is_readable;
         if is_last {
             watched.reader = None;
             self.armed.remove(&token.pack());
-            self.counters.starved += u64::from(matches!(outcome, Outcome::Starved));
         }
-        self.ended += usize::from(is_last);
-        self.done.push(Completion { token, outcome, more: !is_last });
+        self.complete(Completion { token, outcome, more: !is_last });
         is_readable && !is_last
     }
 }
@@ -477,14 +470,12 @@ impl Driver for Epoll {
         into.append(&mut self.done);
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn now(&self) -> Instant {
-        Instant::now()
+        kernel::now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn unix_time(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        kernel::unix_time()
     }
 
     fn buffers(&self) -> (usize, usize) {
@@ -514,8 +505,8 @@ impl Driver for Epoll {
 }
 
 impl OnKernel for Epoll {
-    fn postage(&mut self) -> &mut SendBatch {
-        &mut self.postage
+    fn send_batch(&mut self) -> &mut SendBatch {
+        &mut self.send_batch
     }
 
     fn given_out(&mut self, fd: Fd) {

@@ -1,10 +1,8 @@
 //! Datagram sockets: connected ones, receives with what is said of a datagram, errors.
 
-use std::mem::MaybeUninit;
-
 use nix::errno::Errno;
 
-use super::set;
+use super::{close, empty_header, set, streams};
 use crate::mem::Pool;
 use crate::ring::datagram::{
     CONTROL_MAX, Datagram, HEAD_LEN, Message, Messages, NAME_MAX, PAYLOAD_MAX,
@@ -39,16 +37,11 @@ pub(super) fn open(server: &SocketAddress, options: &DatagramSocketOptions) -> R
             set(Fd(fd), libc::SOL_SOCKET, name, &bytes);
         }
     }
-    let bytes = server.as_bytes();
-    let len = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
-    // SAFETY: connect(2) reads len bytes of the address.
-    let connected = Errno::result(unsafe { libc::connect(fd, bytes.as_ptr().cast(), len) });
-    if let Err(errno) = connected {
-        // SAFETY: the descriptor was made above, and nobody else knows it.
-        unsafe { libc::close(fd) };
-        return Err(errno);
+    let connected = streams::connect(Fd(fd), server);
+    if connected.is_err() {
+        close(Fd(fd));
     }
-    Ok(Fd(fd))
+    connected.map(|()| Fd(fd))
 }
 
 /// The oldest entry of the socket's error queue that came from the network.
@@ -58,8 +51,7 @@ pub(super) fn take_error(socket: Fd) -> Option<SocketError> {
     let mut control = [Control([0; CONTROL_MAX]); 2];
     loop {
         let mut nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
-        let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        let mut header = empty_header();
         header.msg_name = name.0.as_mut_ptr().cast();
         header.msg_namelen = libc::socklen_t::try_from(NAME_MAX).unwrap_or(0);
         header.msg_control = control.as_mut_ptr().cast();
@@ -97,9 +89,7 @@ pub(super) fn take_error(socket: Fd) -> Option<SocketError> {
 
 /// What tells the kernel how much room a datagram's name and control data have.
 pub(in crate::ring) fn shape() -> Box<libc::msghdr> {
-    // SAFETY: a msghdr is plain data, for which all zeroes (null pointers, no lengths) is a valid
-    // value.
-    let mut shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+    let mut shape = Box::new(empty_header());
     shape.msg_namelen = libc::socklen_t::try_from(NAME_MAX).unwrap_or(0);
     shape.msg_controllen = CONTROL_MAX;
     shape
@@ -159,7 +149,7 @@ pub(in crate::ring) fn receive(
     // SAFETY: the buffer begins there, and is longer than a head: checked above.
     receipt.slice.iov_base = unsafe { pool.address(bid).add(HEAD_LEN) }.cast();
     // SAFETY: the header points to the receipt, which outlives the call, and to the rest of a
-    // buffer that is lent, so that nobody else reads or writes it.
+    // buffer that is lent, so that no `Buf` refers to it.
     let got = unsafe { libc::recvmsg(socket.0, &raw mut receipt.header, libc::MSG_DONTWAIT) };
     receipt.slice.iov_base = std::ptr::null_mut();
     u32::try_from(got).map_err(|_| Errno::last())

@@ -85,8 +85,8 @@ pub(in crate::ring) fn read_into(
     let len = pool.buffer_size() as usize;
     let vector = libc::iovec { iov_base: pool.address(bid).cast(), iov_len: len };
     let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
-    // SAFETY: the buffer is lent, so that nobody else reads or writes its `len` bytes; the kernel
-    // writes them within the call only.
+    // SAFETY: the buffer is lent, so that no `Buf` refers to its `len` bytes; the kernel writes
+    // them within the call only.
     let read = unsafe { libc::preadv2(file.0, &raw const vector, 1, offset, libc::RWF_NOWAIT) };
     u32::try_from(read).map_err(|_| Errno::last())
 }

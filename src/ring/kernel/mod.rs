@@ -18,7 +18,7 @@ mod tls;
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -57,7 +57,7 @@ fn look_at(file: BorrowedFd<'_>) -> Result<OpenFile, Errno> {
 /// A driver whose direct calls are those of the kernel.
 pub trait OnKernel {
     /// The arrays by which batches of datagrams are sent.
-    fn postage(&mut self) -> &mut SendBatch;
+    fn send_batch(&mut self) -> &mut SendBatch;
 
     /// A socket was made or accepted.
     fn given_out(&mut self, socket: Fd) {
@@ -160,11 +160,7 @@ impl<D: OnKernel> Syscalls for D {
     }
 
     fn is_hung_up(&mut self, socket: Fd) -> bool {
-        // Errors and hang-ups are reported whatever is asked for.
-        let mut one = libc::pollfd { fd: socket.0, events: 0, revents: 0 };
-        // SAFETY: one entry is passed, which lives for the call; it does not wait.
-        let found = unsafe { libc::poll(&raw mut one, 1, 0) };
-        found > 0 && one.revents & (libc::POLLERR | libc::POLLHUP) != 0
+        poll::is_hung_up(socket)
     }
 
     fn unacknowledged(&mut self, socket: Fd) -> usize {
@@ -191,11 +187,7 @@ impl<D: OnKernel> Syscalls for D {
     }
 
     fn send_now(&mut self, socket: Fd, bytes: &[u8], follows: bool) -> Result<usize, Errno> {
-        let more = if follows { libc::MSG_MORE } else { 0 };
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
-        // SAFETY: the kernel reads the bytes within the call.
-        let sent = unsafe { libc::send(socket.0, bytes.as_ptr().cast(), bytes.len(), flags) };
-        usize::try_from(sent).map_err(|_| Errno::last())
+        streams::send_bytes(socket, bytes, if follows { libc::MSG_MORE } else { 0 })
     }
 
     fn read_now(
@@ -260,12 +252,40 @@ impl<D: OnKernel> Syscalls for D {
     }
 
     fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport {
-        self.postage().send(socket, outbox, segment_max)
+        self.send_batch().send(socket, outbox, segment_max)
     }
 
     fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError> {
         datagrams::take_error(socket)
     }
+}
+
+/// Sends never wait: a full socket is an answer (`EAGAIN`). A connection that is gone is an answer,
+/// too, and no signal.
+pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// A header of a message without name, slices and control data.
+pub(super) const fn empty_header() -> libc::msghdr {
+    // SAFETY: a msghdr is plain data, for which all zeroes (null pointers, no lengths) is a valid
+    // value, also where a target has padding in it.
+    unsafe { std::mem::zeroed() }
+}
+
+/// The error number of an error of the standard library.
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
+/// The present time.
+#[expect(clippy::disallowed_methods, reason = "the drivers are where time comes from")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+/// The present time since 1970-01-01 UTC; zero before then.
+#[expect(clippy::disallowed_methods, reason = "the drivers are where time comes from")]
+pub(super) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Closes a descriptor, on which no operation is in flight.
@@ -279,7 +299,7 @@ pub(super) fn close(fd: Fd) {
 pub(super) fn duplicate(fd: Fd) -> Result<OwnedFd, Errno> {
     // SAFETY: the call takes a number, and touches no memory of ours.
     let own = Errno::result(unsafe { libc::fcntl(fd.0, libc::F_DUPFD_CLOEXEC, 0) })?;
-    // SAFETY: the descriptor was just made, and nobody else has it.
+    // SAFETY: the descriptor was made by the call above, and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 

@@ -44,7 +44,7 @@ impl Poller {
     pub(in crate::ring) fn new() -> Result<Self, Errno> {
         // SAFETY: the call takes no memory.
         let epoll = Errno::result(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the descriptor was just made, and nobody else has it.
+        // SAFETY: the descriptor was made by the call above, and has no other owner.
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
         Ok(Self { epoll, events, seen: 0, is_coarse: false })
@@ -155,16 +155,24 @@ impl Poller {
 
 /// Whether a descriptor can be read now, was closed or has failed.
 pub(in crate::ring) fn is_readable(fd: Fd) -> bool {
-    look(fd, libc::POLLIN | libc::POLLRDHUP)
+    look(fd, libc::POLLIN | libc::POLLRDHUP) != 0
 }
 
 /// Whether a descriptor can be written now, or has failed. If not, that it can will be a change.
 pub(in crate::ring) fn is_writable(fd: Fd) -> bool {
-    look(fd, libc::POLLOUT)
+    look(fd, libc::POLLOUT) != 0
 }
 
-fn look(fd: Fd, events: libc::c_short) -> bool {
+/// Whether a connection was reset, or both its directions have ended.
+pub(in crate::ring) fn is_hung_up(fd: Fd) -> bool {
+    // Errors and hang-ups are reported whatever is asked for.
+    look(fd, 0) & (libc::POLLERR | libc::POLLHUP) != 0
+}
+
+/// What of the events there is now.
+fn look(fd: Fd, events: libc::c_short) -> libc::c_short {
     let mut one = libc::pollfd { fd: fd.0, events, revents: 0 };
     // SAFETY: one entry is passed, which lives for the call; it does not wait.
-    unsafe { libc::poll(&raw mut one, 1, 0) > 0 }
+    let found = unsafe { libc::poll(&raw mut one, 1, 0) };
+    if found > 0 { one.revents } else { 0 }
 }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
+use super::SEND_FLAGS;
 use super::datagrams::{Control, Name};
+use super::streams::send_bytes;
 use crate::ring::datagram::{CONTROL_MAX, NAME_MAX, put_local, put_message};
 use crate::ring::outbox::Outbound;
 use crate::ring::{Fd, Outbox, SEGMENTS_SENT_MAX, SendReport};
@@ -195,19 +197,18 @@ impl SendBatch {
 
     /// One call for the messages from `first` on.
     fn call(&mut self, socket: Fd, first: usize) -> Step {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let headers = &mut self.headers[first..];
         let result = match headers {
             [only] => {
                 // SAFETY: the header and all it points to (letters, slices, the outbox's buffers)
                 // live and are not moved until the call has returned.
-                let sent = unsafe { libc::sendmsg(socket.0, &raw const only.msg_hdr, flags) };
+                let sent = unsafe { libc::sendmsg(socket.0, &raw const only.msg_hdr, SEND_FLAGS) };
                 if sent < 0 { -1 } else { 1 }
             }
             headers => {
                 let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
                 // SAFETY: as above, for `count` headers.
-                unsafe { libc::sendmmsg(socket.0, headers.as_mut_ptr(), count, flags as _) }
+                unsafe { libc::sendmmsg(socket.0, headers.as_mut_ptr(), count, SEND_FLAGS as _) }
             }
         };
         match usize::try_from(result) {
@@ -267,16 +268,10 @@ fn send_one(socket: Fd, data: &[u8]) -> SendReport {
     let mut report = SendReport::default();
     // The error may be that of an earlier datagram: once more.
     for _ in 0..2 {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        // SAFETY: send(2) reads the bytes of data.
-        let sent = unsafe { libc::send(socket.0, data.as_ptr().cast(), data.len(), flags) };
-        let errno = match sent {
-            0.. => {
-                report.datagrams = 1;
-                report.bytes = data.len() as u64;
-                return report;
-            }
-            _ => Errno::last(),
+        let Err(errno) = send_bytes(socket, data, 0) else {
+            report.datagrams = 1;
+            report.bytes = data.len() as u64;
+            return report;
         };
         if errno == Errno::EAGAIN || errno == Errno::ENOBUFS {
             report.full = 1;

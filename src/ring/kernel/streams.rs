@@ -1,9 +1,8 @@
 //! Stream sockets without a ring: receives into pool buffers, sends, connects.
 
-use std::mem::MaybeUninit;
-
 use nix::errno::Errno;
 
+use super::{SEND_FLAGS, empty_header};
 use crate::mem::{Buf, Outgoing, Pool, SEGMENTS_MAX};
 use crate::ring::{Fd, SocketAddress};
 
@@ -23,8 +22,8 @@ pub(in crate::ring) fn never_wait(listener: Fd) {
 /// As `recv(2)`; `EAGAIN` when nothing waits. The buffer stays lent.
 pub(in crate::ring) fn receive(socket: Fd, pool: &Pool, bid: u16) -> Result<u32, Errno> {
     let len = pool.buffer_size() as usize;
-    // SAFETY: the buffer is lent, so that nobody else reads or writes its bytes, of which there
-    // are `len`; the kernel writes them within the call only.
+    // SAFETY: the buffer is lent, so that no `Buf` refers to its bytes, of which there are `len`;
+    // the kernel writes them within the call only.
     let got = unsafe { libc::recv(socket.0, pool.address(bid).cast(), len, libc::MSG_DONTWAIT) };
     u32::try_from(got).map_err(|_| Errno::last())
 }
@@ -34,33 +33,40 @@ pub(in crate::ring) fn receive(socket: Fd, pool: &Pool, bid: u16) -> Result<u32,
 /// # Errors
 /// As `sendmsg(2)`; `EAGAIN` when the socket takes none now.
 pub(in crate::ring) fn send(socket: Fd, data: &Outgoing) -> Result<usize, Errno> {
-    const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let sent = match data {
-        // SAFETY: the kernel reads the bytes of the buffer within the call.
-        Outgoing::One(buf) => unsafe {
-            libc::send(socket.0, buf.as_ptr().cast(), buf.len(), FLAGS)
-        },
-        Outgoing::Many(bufs) => {
-            let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-            let mut slices = [none; SEGMENTS_MAX];
-            let mut count = 0;
-            for (slice, buf) in slices.iter_mut().zip(bufs) {
-                *slice = slice_of(buf);
-                count += 1;
-            }
-            // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
-            let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-            header.msg_iov = slices.as_mut_ptr();
-            header.msg_iovlen = count;
-            // SAFETY: the header points to `count` slices of buffers, all of which outlive the
-            // call.
-            unsafe { libc::sendmsg(socket.0, &raw const header, FLAGS) }
-        }
+    let bufs = match data {
+        Outgoing::One(buf) => return send_bytes(socket, buf, 0),
+        Outgoing::Many(bufs) => bufs,
     };
+    let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    let mut slices = [none; SEGMENTS_MAX];
+    let mut header = empty_header();
+    for (slice, buf) in slices.iter_mut().zip(bufs) {
+        *slice = slice_of(buf);
+        header.msg_iovlen += 1;
+    }
+    header.msg_iov = slices.as_mut_ptr();
+    // SAFETY: the header points to so many slices of buffers, all of which outlive the call.
+    let sent = unsafe { libc::sendmsg(socket.0, &raw const header, SEND_FLAGS) };
     usize::try_from(sent).map_err(|_| Errno::last())
 }
 
-fn slice_of(buf: &Buf) -> libc::iovec {
+/// The same of bytes, with further flags.
+///
+/// # Errors
+/// As `send(2)`; `EAGAIN` when the socket takes none now.
+pub(in crate::ring) fn send_bytes(
+    socket: Fd,
+    bytes: &[u8],
+    more: libc::c_int,
+) -> Result<usize, Errno> {
+    let flags = SEND_FLAGS | more;
+    // SAFETY: the kernel reads the bytes within the call.
+    let sent = unsafe { libc::send(socket.0, bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(sent).map_err(|_| Errno::last())
+}
+
+/// A buffer as an entry of a list of slices, from which the kernel only reads.
+pub(in crate::ring) fn slice_of(buf: &Buf) -> libc::iovec {
     libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() }
 }
 

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-use super::OnKernel;
+use super::{OnKernel, SEND_FLAGS, empty_header};
 use crate::ring::{Fd, TlsCalls};
 
 /// The calls without a driver, for what is asked before there is one.
@@ -96,14 +96,12 @@ fn send_record(socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno> {
     let mut control = Control { header, data };
     let mut vector =
         libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
-    // SAFETY: a msghdr of zeroes is a valid one, without name, vectors and control.
-    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    let mut message = empty_header();
     message.msg_iov = &raw mut vector;
     message.msg_iovlen = 1;
     message.msg_control = (&raw mut control).cast();
     message.msg_controllen = size_of::<Control>();
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel reads the payload and the control message, which outlive the call.
-    let sent = unsafe { libc::sendmsg(socket.0, &raw const message, flags) };
+    let sent = unsafe { libc::sendmsg(socket.0, &raw const message, SEND_FLAGS) };
     usize::try_from(sent).map_err(|_| Errno::last())
 }

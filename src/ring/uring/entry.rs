@@ -7,13 +7,13 @@ use io_uring::types::{self, CancelBuilder};
 use super::buffers::GROUP;
 use super::datagrams::Receipts;
 use crate::mem::{Buf, Outgoing};
+use crate::ring::kernel::streams::slice_of;
+use crate::ring::kernel::{SEND_FLAGS, empty_header};
 use crate::ring::{Fd, LANES, Op, SocketAddress, Token};
 
 const _: () = assert!(size_of::<Entry>() == 64, "a submission entry is 64 bytes");
 
 const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-/// Sends never wait: a full socket is an answer (`EAGAIN`), and its buffers come back.
-pub(super) const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// Memory that the kernel uses for the operations in flight: per slot and lane, one send or one
 /// connect. A place is filled by [`build`] and emptied by the operation's completion, never
@@ -33,8 +33,9 @@ pub(super) struct Flights {
 /// Most ended headers that are kept.
 const SPARE_MAX: usize = 64;
 
+/// What the kernel uses for one operation.
 #[derive(Default)]
-enum Flight {
+pub(super) enum Flight {
     #[default]
     Empty,
     One(Buf),
@@ -53,11 +54,6 @@ impl Vectored {
     /// What an entry points to.
     pub(super) const fn header(&self) -> *const libc::msghdr {
         &raw const self.header
-    }
-
-    /// The slices; the list of them is over.
-    pub(super) fn take_data(&mut self) -> Vec<Buf> {
-        std::mem::take(&mut self.data)
     }
 }
 
@@ -98,10 +94,16 @@ impl Flights {
     }
 
     fn take_flight(&mut self, token: Token) -> Option<Outgoing> {
-        match std::mem::take(self.place(token)) {
+        let flight = std::mem::take(self.place(token));
+        self.data_of(flight)
+    }
+
+    /// What a send has carried, whose entry the kernel needs no more.
+    pub(super) fn data_of(&mut self, flight: Flight) -> Option<Outgoing> {
+        match flight {
             Flight::One(buf) => Some(Outgoing::One(buf)),
             Flight::Many(mut vectored) => {
-                let data = vectored.take_data();
+                let data = std::mem::take(&mut vectored.data);
                 if self.spare.len() < SPARE_MAX {
                     self.spare.push(vectored);
                 }
@@ -111,6 +113,14 @@ impl Flights {
                 debug_assert!(false, "a send that completes was in flight");
                 None
             }
+        }
+    }
+
+    /// What a send needs.
+    pub(super) fn flight_of(&mut self, data: Outgoing) -> Flight {
+        match data {
+            Outgoing::One(buf) => Flight::One(buf),
+            Outgoing::Many(bufs) => Flight::Many(self.vectored(bufs)),
         }
     }
 
@@ -126,21 +136,12 @@ impl Flights {
         place
     }
 
-    pub(super) fn vectored(&mut self, data: Vec<Buf>) -> Box<Vectored> {
+    fn vectored(&mut self, data: Vec<Buf>) -> Box<Vectored> {
         let mut vectored = self.spare.pop().unwrap_or_else(|| {
-            Box::new(Vectored {
-                // SAFETY: a msghdr is plain data, for which all zeroes (null pointers, no lengths)
-                // is a valid value.
-                header: unsafe { std::mem::zeroed() },
-                slices: Vec::new(),
-                data: Vec::new(),
-            })
+            Box::new(Vectored { header: empty_header(), slices: Vec::new(), data: Vec::new() })
         });
         vectored.slices.clear();
-        vectored.slices.extend(data.iter().map(|buf| libc::iovec {
-            iov_base: buf.as_ptr().cast_mut().cast(),
-            iov_len: buf.len(),
-        }));
+        vectored.slices.extend(data.iter().map(slice_of));
         vectored.header.msg_iov = vectored.slices.as_mut_ptr();
         vectored.header.msg_iovlen = vectored.slices.len();
         vectored.data = data;
@@ -196,10 +197,7 @@ fn send(flights: &mut Flights, token: Token, socket: Fd, data: Outgoing) -> Entr
     {
         flights.pooled += data.pooled();
     }
-    let flight = match data {
-        Outgoing::One(buf) => Flight::One(buf),
-        Outgoing::Many(bufs) => Flight::Many(flights.vectored(bufs)),
-    };
+    let flight = flights.flight_of(data);
     match flights.fill(token, flight) {
         Flight::One(buf) => {
             let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);

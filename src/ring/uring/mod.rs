@@ -21,7 +21,7 @@ mod setup;
 mod zero_copy;
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
@@ -35,8 +35,8 @@ pub use self::query::{Query, query};
 pub use self::restrict::REQUESTS;
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
 pub use self::zero_copy::ZeroCopySend;
-use self::zero_copy::{Ended, ZeroCopy};
-use super::kernel::{OnKernel, Receipt, SendBatch, peer_address};
+use self::zero_copy::{Sent, ZeroCopy};
+use super::kernel::{self, OnKernel, Receipt, SendBatch, errno_of, peer_address};
 use super::{
     Completion, Datagram, Driver, DriverCounters, DriverError, Fd, Lane, Op, Outcome, Token, Verb,
 };
@@ -57,7 +57,7 @@ const ACKNOWLEDGED_MAX: Duration = Duration::from_millis(500);
 pub struct Uring {
     ring: IoUring,
     ledger: Ledger,
-    postage: SendBatch,
+    send_batch: SendBatch,
     capabilities: Capabilities,
     size: RingSize,
     flags: RingFlags,
@@ -112,7 +112,7 @@ impl Uring {
                 in_flight: 0,
                 counters: DriverCounters::default(),
             },
-            postage: SendBatch::default(),
+            send_batch: SendBatch::default(),
             capabilities,
             size,
             flags,
@@ -171,7 +171,7 @@ impl Uring {
             Op::Send { socket, data }
                 if zero_copy.is_for(socket, &data, || peer_address(socket).ok()) =>
             {
-                zero_copy.build(token, socket, data, |bufs| flights.vectored(bufs))
+                zero_copy.build(flights, token, socket, data)
             }
             op => entry::build(flights, token, op, once).user_data(token.pack()),
         }
@@ -262,24 +262,19 @@ impl Ledger {
 
     /// Makes one completion of the first of a send without a copy; a notification is none.
     fn complete_zero_copy(&mut self, cqe: &cqueue::Entry) -> Option<Completion> {
-        match self.zero_copy.complete(cqe)? {
-            Ended::Released => None,
-            Ended::Sent { token, socket, data } => {
-                self.in_flight -= 1;
-                let result = result_of(cqe).map(|taken| taken as usize).map_err(|errno| {
-                    // Pages cannot be pinned, or the socket's protocol cannot do it: it is tried
-                    // again as soon as the socket takes something, and then copied.
-                    let refused = [Errno::ENOMEM, Errno::ENOBUFS, Errno::EOPNOTSUPP, Errno::EINVAL];
-                    if refused.contains(&errno) {
-                        self.zero_copy.refuse(socket);
-                        return Errno::EAGAIN;
-                    }
-                    errno
-                });
-                let outcome = Outcome::Sent { result, data };
-                Some(Completion { token, outcome, more: false })
+        let Sent { token, socket, data } = self.zero_copy.complete(cqe, &mut self.flights)?;
+        self.in_flight -= 1;
+        let result = result_of(cqe).map(|taken| taken as usize).map_err(|errno| {
+            // Pages cannot be pinned, or the socket's protocol cannot do it: it is tried again as
+            // soon as the socket takes something, and then copied.
+            let refused = [Errno::ENOMEM, Errno::ENOBUFS, Errno::EOPNOTSUPP, Errno::EINVAL];
+            if refused.contains(&errno) {
+                self.zero_copy.refuse(socket);
+                return Errno::EAGAIN;
             }
-        }
+            errno
+        });
+        Some(Completion { token, outcome: Outcome::Sent { result, data }, more: false })
     }
 
     /// What became of a receive of datagrams.
@@ -357,14 +352,12 @@ impl Driver for Uring {
         into.extend(ring.completion().filter_map(|cqe| ledger.complete(&cqe)));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn now(&self) -> Instant {
-        Instant::now()
+        kernel::now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn unix_time(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        kernel::unix_time()
     }
 
     fn buffers(&self) -> (usize, usize) {
@@ -397,8 +390,8 @@ impl Driver for Uring {
 }
 
 impl OnKernel for Uring {
-    fn postage(&mut self) -> &mut SendBatch {
-        &mut self.postage
+    fn send_batch(&mut self) -> &mut SendBatch {
+        &mut self.send_batch
     }
 
     fn given_out(&mut self, socket: Fd) {
@@ -447,8 +440,4 @@ fn empty_datagram(receipt: &Receipt) -> Option<Datagram> {
 
 fn result_of(cqe: &cqueue::Entry) -> Result<u32, Errno> {
     u32::try_from(cqe.result()).map_err(|_| Errno::from_raw(cqe.result().wrapping_neg()))
-}
-
-fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
 }

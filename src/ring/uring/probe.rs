@@ -21,6 +21,7 @@ use super::datagrams::DatagramRing;
 use super::setup::{RingOptions, SetupError, build};
 use crate::mem::Pool;
 use crate::ring::kernel::datagrams::shape;
+use crate::ring::kernel::{SEND_FLAGS, empty_header};
 
 /// How long one request of the probe may take.
 const ANSWER_MAX_SECONDS: u64 = 2;
@@ -327,8 +328,7 @@ impl Trial {
         let (ours, _theirs) = pair()?;
         let mut text = *b"x";
         let mut slice = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: 1 };
-        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let mut header = empty_header();
         header.msg_iov = &raw mut slice;
         header.msg_iovlen = 1;
         let fd = Fd(ours.as_raw_fd());
@@ -339,11 +339,9 @@ impl Trial {
     fn send_zero_copy(&mut self) -> Result<(), Errno> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
-        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let header = empty_header();
         let send = opcode::SendMsgZc::new(Fd(socket.as_raw_fd()), &raw const header);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let entry = send.flags(flags.cast_unsigned()).ioprio(super::zero_copy::REPORT_USAGE);
+        let entry = send.flags(SEND_FLAGS.cast_unsigned()).ioprio(super::zero_copy::REPORT_USAGE);
         match self.one(&entry.build()) {
             Ok(_) | Err(Errno::EPIPE | Errno::ENOTCONN | Errno::EAGAIN) => Ok(()),
             Err(errno) => Err(errno),

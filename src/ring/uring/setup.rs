@@ -128,7 +128,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    pub(super) fn of(call: &'static str, error: &std::io::Error) -> Self {
+    pub(in crate::ring) fn of(call: &'static str, error: &std::io::Error) -> Self {
         Self { call, source: super::errno_of(error) }
     }
 

@@ -3,14 +3,15 @@
 //!
 //! Such a send completes twice. With the first completion its bytes are given back to whoever sent
 //! them, as those of every send; a second handle stays here until the kernel's notification, so
-//! that nobody can change them, or use their memory again, before.
+//! that they cannot be changed, nor their memory be used again, before.
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
 use io_uring::{cqueue, types};
 
-use super::entry::{SEND_FLAGS, Vectored};
-use crate::mem::{Buf, Outgoing};
+use super::entry::{Flight, Flights};
+use crate::mem::Outgoing;
+use crate::ring::kernel::SEND_FLAGS;
 use crate::ring::{Fd, SocketAddress, Token};
 
 /// Marks the numbers of these sends among those that the kernel carries: no token has it.
@@ -62,19 +63,11 @@ struct Held {
     len: usize,
 }
 
-enum Flight {
-    One(Buf),
-    Many(Box<Vectored>),
-    /// The kernel needs it no more.
-    Over,
-}
-
-/// What became of one of these sends.
-pub(super) enum Ended {
-    /// The first completion.
-    Sent { token: Token, socket: Fd, data: Outgoing },
-    /// A notification.
-    Released,
+/// The first completion of one of these sends.
+pub(super) struct Sent {
+    pub(super) token: Token,
+    pub(super) socket: Fd,
+    pub(super) data: Outgoing,
 }
 
 /// The sends of a ring.
@@ -163,20 +156,16 @@ impl ZeroCopy {
         &mut self.peers[at]
     }
 
-    /// The entry of a send, and the number by which its completions are known. `vectored` makes
-    /// the list of several slices.
+    /// The entry of a send, with the number by which its completions are known.
     pub(super) fn build(
         &mut self,
+        flights: &mut Flights,
         token: Token,
         socket: Fd,
         data: Outgoing,
-        vectored: impl FnOnce(Vec<Buf>) -> Box<Vectored>,
     ) -> Entry {
         let len = data.len();
-        let flight = match data {
-            Outgoing::One(buf) => Flight::One(buf),
-            Outgoing::Many(bufs) => Flight::Many(vectored(bufs)),
-        };
+        let flight = flights.flight_of(data);
         let to = types::Fd(socket.0);
         let entry = match &flight {
             Flight::One(buf) => {
@@ -188,7 +177,7 @@ impl ZeroCopy {
                 let send = opcode::SendMsgZc::new(to, vectored.header());
                 send.flags(SEND_FLAGS.cast_unsigned()).ioprio(REPORT_USAGE).build()
             }
-            Flight::Over => unreachable!("just made"),
+            Flight::Empty | Flight::Connect(_) => unreachable!("of a send"),
         };
         self.bytes += len;
         self.sends += 1;
@@ -207,8 +196,8 @@ impl ZeroCopy {
         cqe.user_data() & MARK == MARK
     }
 
-    /// Takes a completion. Unknown numbers are none.
-    pub(super) fn complete(&mut self, cqe: &cqueue::Entry) -> Option<Ended> {
+    /// Takes a completion; a notification is none of a send. Neither are unknown numbers.
+    pub(super) fn complete(&mut self, cqe: &cqueue::Entry, flights: &mut Flights) -> Option<Sent> {
         let place = u32::try_from(cqe.user_data() & !MARK).ok()?;
         let held = self.held.get_mut(place as usize)?.as_mut()?;
         if cqueue::notif(cqe.flags()) {
@@ -221,9 +210,10 @@ impl ZeroCopy {
                 }
             }
             self.release(place);
-            return Some(Ended::Released);
+            return None;
         }
-        let (token, socket, data) = (held.token, held.socket, held.first_completion()?);
+        let (token, socket) = (held.token, held.socket);
+        let data = flights.data_of(std::mem::take(&mut held.flight))?;
         if cqueue::more(cqe.flags()) {
             held.data = Some(data.clone());
             // It holds what it has taken.
@@ -233,7 +223,7 @@ impl ZeroCopy {
         } else {
             self.release(place);
         }
-        Some(Ended::Sent { token, socket, data })
+        Some(Sent { token, socket, data })
     }
 
     /// This kind of socket cannot, or the limit of locked memory is reached: sends are copied.
@@ -252,17 +242,6 @@ impl ZeroCopy {
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::take(&mut self.held));
         self.free.clear();
-    }
-}
-
-impl Held {
-    /// What was sent, which goes back to whoever sent it.
-    fn first_completion(&mut self) -> Option<Outgoing> {
-        match std::mem::replace(&mut self.flight, Flight::Over) {
-            Flight::One(buf) => Some(Outgoing::One(buf)),
-            Flight::Many(mut vectored) => Some(Outgoing::Many(vectored.take_data())),
-            Flight::Over => None,
-        }
     }
 }
 
