@@ -1,5 +1,6 @@
 //! Files that are kept open, and the small ones among them in memory.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::options::FilesOptions;
+use super::residency::Residency;
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
@@ -26,6 +28,10 @@ pub(super) struct Opened {
     /// Its `content-type`, by its name.
     pub(super) kind: String,
     pub(super) is_folder: bool,
+    residency: RefCell<Residency>,
+    /// The turn in which it was last found to be as it was opened: whoever asks within a turn has
+    /// asked before it began.
+    looked: Cell<Option<Instant>>,
 }
 
 /// What is known of a name.
@@ -33,7 +39,7 @@ pub(super) struct Opened {
 struct Slot {
     found: Result<Rc<Opened>, Errno>,
     content: Option<Buf>,
-    /// When it was last looked at on the disk.
+    /// When it was last looked up on the disk.
     checked: Instant,
     /// When it was last asked for, counted in requests.
     used: u64,
@@ -182,7 +188,7 @@ impl FileCache {
         if let Some(slot) = self.slots.get_mut(name) {
             slot.used = self.requests;
             let is_fresh = now.saturating_duration_since(slot.checked) < self.ttl;
-            if is_fresh && slot.is_current(reactor.driver()) {
+            if is_fresh && slot.is_current(reactor.driver(), now) {
                 return slot.found();
             }
         }
@@ -318,10 +324,15 @@ impl FileCache {
 impl Slot {
     /// Whether the bytes that would be sent are those that the tag stands for. What is in memory
     /// stays as it was; what is sent from an open file may have been written meanwhile.
-    fn is_current<D: Driver>(&self, driver: &mut D) -> bool {
+    fn is_current<D: Driver>(&self, driver: &mut D, now: Instant) -> bool {
         match &self.found {
             Ok(file) if self.content.is_none() && !file.is_folder => {
-                driver.look_at(file.fd).is_ok_and(|now| file.is_same(&now))
+                if file.looked.get() == Some(now) {
+                    return true;
+                }
+                let is_same = driver.look_at(file.fd).is_ok_and(|found| file.is_same(&found));
+                file.looked.set(is_same.then_some(now));
+                is_same
             }
             Ok(_) | Err(_) => true,
         }
@@ -338,11 +349,28 @@ impl Slot {
 impl Opened {
     fn new(file: &OpenFile, kind: String) -> Self {
         let info = FileInfo::new(stamp(file));
-        Self { fd: file.fd, info, kind, is_folder: file.is_folder }
+        let (residency, looked) = (RefCell::default(), Cell::new(None));
+        Self { fd: file.fd, info, kind, is_folder: file.is_folder, residency, looked }
     }
 
     fn is_same(&self, file: &OpenFile) -> bool {
         self.info.stamp == stamp(file) && self.is_folder == file.is_folder
+    }
+
+    /// Whether so many bytes from a place on, which are not more than a window, are in memory.
+    pub(super) fn is_resident<D: Driver>(
+        &self,
+        driver: &mut D,
+        now: Instant,
+        (start, len): (u64, usize),
+    ) -> bool {
+        let ask = |start, len| driver.is_resident(self.fd, start, len);
+        self.residency.borrow_mut().covers(now, (start, len, self.info.len), ask)
+    }
+
+    /// Whether it was found to be as it was opened in this turn.
+    pub(super) fn was_looked_at(&self, now: Instant) -> bool {
+        self.looked.get() == Some(now)
     }
 
     /// Whether the open file was not written since. Its name may be another file's by now, which

@@ -30,6 +30,7 @@ mod limiters;
 mod lines;
 pub(super) mod links;
 pub mod options;
+mod residency;
 mod shared;
 pub(super) mod shown;
 mod sources;

@@ -15,9 +15,7 @@ use crate::session::http::cache::Opened;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
 use crate::session::http::client::wire::Wire;
-
-/// Bytes that are asked about, and sent, at once.
-const WINDOW: u64 = 2 * 1024 * 1024;
+use crate::session::http::residency::WINDOW;
 
 /// Bytes that are read to be sealed at once: they and what they are sealed to are pages that are
 /// used again.
@@ -146,7 +144,9 @@ impl Http {
     ) -> Sending {
         let file = transfer.file.fd;
         let window = (range.end - range.start).min(WINDOW).min(*budget);
-        if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
+        let now = context.now();
+        let part = (range.start, as_len(window));
+        if !transfer.file.is_resident(context.reactor.driver(), now, part) {
             transfer.reader.seek(range.start);
             transfer.reader.read(&mut context.reactor, key);
             transfer.rest.push(Piece::Range(range));
@@ -397,8 +397,11 @@ impl Http {
     }
 }
 
-/// Whether a file was not written since it was opened.
+/// Whether a file was not written since it was opened, up to the beginning of this turn.
 pub(super) fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
+    if file.was_looked_at(context.now()) {
+        return true;
+    }
     context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_unwritten(&now))
 }
 
