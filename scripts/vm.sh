@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Boots a stock Debian kernel in QEMU and runs tests there that this machine's kernel may not allow:
-# kernel TLS (CONFIG_TLS), and what a network that loses and delays packets (netem) shows: the relay,
-# and how fast uploads are by HTTP/2.
+# kernel TLS (CONFIG_TLS), filters of io_uring (Linux 7.2: --suite trixie-backports), and what a network
+# that loses and delays packets (netem) shows: the relay, and how fast uploads are by HTTP/2.
 #
 #   scripts/vm.sh                               builds the tests, then runs both groups of them
-#   scripts/vm.sh --tls BINARY                  kernel TLS, from a test binary that was built before;
-#                                               may be given several times
+#   scripts/vm.sh --tls BINARY                  kernel TLS and filters, from a test binary that was built
+#                                               before; may be given several times
 #   scripts/vm.sh --relay BINARY                the relay under netem, likewise, alone or both
 #   scripts/vm.sh --upload PROGRAM              uploads to `ringway` over 100 ms there and back: by HTTP/2
 #                                               they have to be as fast as by HTTP/1.1 (upload.sh)
@@ -201,10 +201,10 @@ else
     for binary in "${tls[@]}"; do
         binary=$(realpath "$binary")
         # Without a test of that name nothing would run, and nothing would fail.
-        grep -q 'on_a_kernel_with_tls.*: test$' <<<"$("$binary" --list --ignored 2>/dev/null)" ||
-            cannot "$binary has no ignored tests named on_a_kernel_with_tls"
+        grep -q 'on_a_kernel_with_.*: test$' <<<"$("$binary" --list --ignored 2>/dev/null)" ||
+            cannot "$binary has no ignored tests named on_a_kernel_with_"
         printf 'kernel TLS, %s\t%s\n' "$(basename "$binary")" \
-            "$(quote "$binary" --ignored --nocapture --test-threads=1 on_a_kernel_with_tls)" >>"$jobs"
+            "$(quote "$binary" --ignored --nocapture --test-threads=1 on_a_kernel_with_)" >>"$jobs"
     done
     if [[ -n $relay ]]; then
         command -v tc >/dev/null || cannot "tc is missing (package iproute2)"

@@ -160,6 +160,7 @@ pipes = 0
 kernel_tls = "off"
 driver = "epoll"
 zero_copy_send = "4KiB"
+connect_to = ["10.0.0.0/8", "[::1]:443", "unix"]
 watch = true
 
 [admin]

@@ -28,6 +28,8 @@ mod client_http;
 mod connect;
 #[path = "e2e/connect_tls.rs"]
 mod connect_tls;
+#[path = "e2e/connect_to.rs"]
+mod connect_to;
 #[path = "e2e/docs.rs"]
 mod docs;
 #[path = "e2e/frame.rs"]

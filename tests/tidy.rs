@@ -51,6 +51,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "proto::tls",
             "ring::DriverChoice",
             "ring::DRIVER_WORDS",
+            "ring::ConnectTarget",
+            "ring::NotATarget",
             "ring::ZeroCopySend",
         ],
     ),
@@ -99,8 +101,11 @@ const MARKS: &[&str] = &[
 ];
 
 /// What scripts run, on another kernel or where nothing else is run, is not unfinished.
-const ELSEWHERE: [&str; 2] =
-    ["needs a kernel with CONFIG_TLS: scripts/vm.sh", "it measures: scripts/http2_floods.sh"];
+const ELSEWHERE: [&str; 3] = [
+    "needs a kernel with CONFIG_TLS: scripts/vm.sh",
+    "needs a kernel that filters io_uring: scripts/vm.sh",
+    "it measures: scripts/http2_floods.sh",
+];
 
 /// One source file.
 struct Source {

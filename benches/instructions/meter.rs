@@ -284,4 +284,20 @@ impl TlsCalls for Metered {
     fn send_tls_record(&mut self, fd: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno> {
         beside!(self.0.send_tls_record(fd, kind, payload))
     }
+
+    fn set_tls_receive(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
+        beside!(self.0.set_tls_receive(socket, info))
+    }
+
+    fn receive_tls_record(
+        &mut self,
+        socket: Fd,
+        into: &mut [u8],
+    ) -> Result<(Option<u8>, usize), Errno> {
+        beside!(self.0.receive_tls_record(socket, into))
+    }
+
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        beside!(self.0.receive_now(socket, into, peek))
+    }
 }

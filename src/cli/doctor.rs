@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{fail, print};
@@ -10,7 +11,10 @@ use crate::net::tls::Aead;
 use crate::net::tls::kernel::{self, Combination, Verdict};
 use crate::proto::tls::Version;
 use crate::ring::epoll::Epoll;
-use crate::ring::uring::{Feature, Presence, Query, REQUESTS, RingOptions, Uring, probe, query};
+use crate::ring::uring::{
+    Feature, FilterError, Presence, Query, REQUESTS, RingOptions, Uring, filter_connects, probe,
+    query,
+};
 use crate::ring::{Direct, DriverChoice};
 
 /// Locked memory that the rings of a worker with the default sizes take: 51 pages on Linux 6.18.
@@ -76,6 +80,10 @@ fn ring(row: &mut impl FnMut(&str, &str, &str)) -> Result<(), String> {
             row("io_uring knows (6.18)", &format!("not said: {errno:?}"), "tried instead")
         }
     }
+    match filters_connects() {
+        Ok(()) => row("io_uring filters connects (7.2)", "yes", "used with runtime.connect_to"),
+        Err(error) => row("io_uring filters connects (7.2)", "no", &error.to_string()),
+    }
     for feature in &features {
         let name = format!("{} ({})", feature.name, feature.since);
         match feature.presence {
@@ -100,7 +108,7 @@ fn kernel_tls(row: &mut impl FnMut(&str, &str, &str)) {
         row("TLS in the kernel", "no", &format!("instead: in user space; {why}"));
         return;
     }
-    for Combination { version, aead, verdict } in report.combinations() {
+    for Combination { version, aead, verdict, receive } in report.combinations() {
         let version = if *version == Version::Tls13 { "1.3" } else { "1.2" };
         let name = format!("TLS {version} in the kernel, {}", aead.name());
         if *verdict == Verdict::Works {
@@ -108,10 +116,22 @@ fn kernel_tls(row: &mut impl FnMut(&str, &str, &str)) {
         } else {
             row(&name, "no", &format!("instead: in user space; {verdict}"));
         }
+        if *receive != Verdict::Works {
+            row(&format!("{name}, to decrypt"), "no", &receive.to_string());
+        }
     }
     let update = report.key_update();
     let found = if update == Verdict::Works { "yes" } else { "no" };
     row("another TLS key in the kernel", found, &update.to_string());
+}
+
+/// Filters are for good: a thread that ends has them.
+fn filters_connects() -> Result<(), FilterError> {
+    let thread =
+        std::thread::Builder::new().name("filter".to_owned()).spawn(|| filter_connects(&[]));
+    let ended =
+        thread.map_err(|_| Errno::EAGAIN).and_then(|thread| thread.join().map_err(|_| Errno::EIO));
+    ended.unwrap_or_else(|errno| Err(FilterError::Refused(errno)))
 }
 
 fn is_fatal(feature: &Feature) -> bool {

@@ -15,6 +15,7 @@ use super::schema::{
 };
 use super::units::{Period, Size, UnitError};
 use super::{AddressError, ListenAddress, WorkerCount};
+use crate::ring::{ConnectTarget, NotATarget};
 
 /// Why a value is not accepted.
 #[derive(Debug)]
@@ -257,6 +258,13 @@ pub(super) fn parsed<T>(
     };
     let fault = |help| Fault { expected: expected.to_owned(), got: quoted(text), help };
     parse(text).map_err(fault)
+}
+
+/// Where connections may go.
+pub(super) fn connect_target(value: &DeValue<'_>) -> Result<ConnectTarget, Fault> {
+    parsed(value, "a network such as \"10.0.0.0/8\"", |text| {
+        text.parse().map_err(|error: NotATarget| error.to_string())
+    })
 }
 
 /// Any text of at most so many bytes.

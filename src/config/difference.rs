@@ -32,6 +32,7 @@ const OF_THE_START: &[(&str, &[&str])] = &[
             "buffers",
             "buffer_size",
             "kernel_tls",
+            "connect_to",
             "websocket_takeover_memory",
         ],
     ),

@@ -16,6 +16,7 @@ impl Config {
         own.buffers = before.buffers;
         own.buffer_size = before.buffer_size;
         own.kernel_tls = before.kernel_tls;
+        own.connect_to.clone_from(&before.connect_to);
         own.websocket_takeover_memory = before.websocket_takeover_memory;
         self.admin.enabled = running.admin.enabled;
         self.admin.listen = running.admin.listen;

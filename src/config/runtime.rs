@@ -7,10 +7,10 @@ use serde_json::json;
 use toml::Value;
 
 use super::accept;
-use super::kinds::{Bool, Bytes, Choice, Custom, Kind, PowerOfTwo, Time, Whole};
+use super::kinds::{Bool, Bytes, Choice, Custom, Kind, List, PowerOfTwo, Time, Whole};
 use super::schema::{self, DAY, KERNEL_TLS_WORDS, SPLICE_WORDS};
 use super::table::table;
-use crate::ring::{DRIVER_WORDS, DriverChoice, ZeroCopySend};
+use crate::ring::{ConnectTarget, DRIVER_WORDS, DriverChoice, ZeroCopySend};
 
 table! {
     /// `[runtime]`: workers, rings and buffers.
@@ -56,13 +56,20 @@ table! {
         /// others: 1.0 to 100.0, or "off" (or false) for never.
         "handoff_ratio" handoff_ratio: Option<f64> = Some(1.5), HANDOFF_RATIO;
         /// Whether the kernel encrypts what a connection of TLS sends, from its first large file or
-        /// bulk flow on: "auto" (where it can), or "off" for never.
+        /// bulk flow on: "auto" (where it can), "both" (it also decrypts what bulk flows receive,
+        /// which is then spliced, too: from Linux 6.14 on, or in TLS 1.2), or "off" for never.
         "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
         /// Sends that are made without a copy, by io_uring: "auto" (of 16 KiB or more, to peers on
         /// other hosts, until the kernel says that it has copied), a size from which on all are, or
         /// "off". What is sent so stays in memory until the peer has acknowledged it, up to 64 MiB
         /// for each worker; what lies in receive buffers is always copied.
         "zero_copy_send" zero_copy_send: ZeroCopySend = ZeroCopySend::Auto, ZERO_COPY_SEND;
+        /// Where upstreams may be: networks and addresses, with a port if only that is meant
+        /// (10.0.0.0/8, 192.0.2.1:443, [fd00::1]:443), and "unix" for Unix sockets, up to 200.
+        /// Empty for anywhere. A server elsewhere is refused, by its address or what its name
+        /// resolves to; where the kernel can (Linux 7.2), it refuses to connect rings elsewhere.
+        "connect_to" connect_to: Vec<ConnectTarget> = Vec::new(),
+            List { counts: 0..=200, each: CONNECT_TARGET };
         /// Whether the configuration file is read again when it changes, as after SIGHUP. A
         /// half-written file is not to be read: by default a reload is asked for.
         "watch" watch: bool = false, Bool;
@@ -86,6 +93,12 @@ const WORKERS: Custom<WorkerCount> = Custom {
             { "type": "integer", "minimum": least, "maximum": most },
         ] })
     },
+};
+
+const CONNECT_TARGET: Custom<ConnectTarget> = Custom {
+    accept: accept::connect_target,
+    write: |target| Value::from(target.to_string()),
+    schema: || json!({ "type": "string" }),
 };
 
 const HANDOFF_RATIO: Custom<Option<f64>> = Custom {
@@ -163,6 +176,8 @@ pub enum SpliceMode {
 pub enum KernelTls {
     /// Where it can, so that files and bulk flows need not be copied to be sealed.
     Auto,
+    /// So, and what bulk flows receive is decrypted by it, too.
+    Both,
     /// Never.
     Off,
 }

@@ -312,7 +312,7 @@ pub(super) fn word<T: PartialEq>(words: Words<T>, meaning: T) -> &'static str {
 pub(super) const SPLICE_WORDS: Words<SpliceMode> =
     &[("auto", SpliceMode::Auto), ("off", SpliceMode::Off)];
 pub(super) const KERNEL_TLS_WORDS: Words<KernelTls> =
-    &[("auto", KernelTls::Auto), ("off", KernelTls::Off)];
+    &[("auto", KernelTls::Auto), ("both", KernelTls::Both), ("off", KernelTls::Off)];
 pub(super) const LOG_FORMAT_WORDS: Words<LogFormat> =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[

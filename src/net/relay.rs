@@ -8,10 +8,15 @@
 
 use nix::errno::Errno;
 
+use super::secure::Control;
 use super::{PipePool, Stream};
 use crate::mem::Key;
-use crate::ring::{Driver, Pipe};
+use crate::ring::{Driver, Fd, Pipe};
 use crate::runtime::{Budget, Reactor};
+
+/// What a record of TLS that has no data takes of a turn's budget, in bytes: a peer could send
+/// nothing but such.
+const CONTROL_COST: usize = 4 * 1024;
 
 /// Bytes on their way from one stream to the other, and how they go.
 #[derive(Debug, Default)]
@@ -133,6 +138,9 @@ impl Direction {
     }
 
     /// Goes on with the change once nothing is under way in copy mode; true when it is made.
+    ///
+    /// What has come in part of a record of the source is received before: see
+    /// [`Stream::receive_rest`].
     pub fn try_splice<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
@@ -149,8 +157,8 @@ impl Direction {
         if source.is_receiving() || !sink.is_drained() {
             return false;
         }
-        // The sink may still say no, and then bytes are copied on.
-        let goes = sink.takes_pages(reactor, key);
+        // Either side may still say no, and then bytes are copied on.
+        let goes = sink.takes_pages(reactor, key) && source.gives_pages(reactor);
         self.mode = if goes { Mode::Splice { pipe: None, held: 0 } } else { Mode::Copy };
         goes
     }
@@ -225,15 +233,13 @@ impl Direction {
                     }
                 },
             };
-            match reactor.driver().splice(from, borrowed.writer, borrowed.capacity) {
-                Ok(0) => self.ended = true,
-                Ok(moved) => {
+            match fill(reactor, key, (source, from), borrowed)? {
+                Filled::Moved(moved) => {
                     *held = moved;
                     pumped.received += moved;
                 }
-                Err(Errno::EAGAIN) => source.watch_readable(reactor, key),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Broken::Source(errno)),
+                Filled::Control => budget.spend(CONTROL_COST),
+                Filled::End { cut } => (self.ended, self.cut) = (true, cut),
             }
         }
         if let (0, Some(empty)) = (*held, *pipe) {
@@ -295,5 +301,50 @@ impl Direction {
             pipes.give(reactor.driver(), pipe, held);
         }
         held > 0
+    }
+}
+
+/// What came of a look for bytes.
+enum Filled {
+    /// So many are in the pipe; none when they have to be waited for.
+    Moved(usize),
+    /// A record of TLS came that has no data.
+    Control,
+    /// No more come, and whether that is a cut.
+    End { cut: bool },
+}
+
+/// Moves bytes from a source into an empty pipe; leaves a watch where there are none.
+fn fill<D: Driver, T: Copy>(
+    reactor: &mut Reactor<D, T>,
+    key: Key,
+    (source, socket): (&mut Stream, Fd),
+    pipe: Pipe,
+) -> Result<Filled, Broken> {
+    let moved = reactor.driver().splice(socket, pipe.writer, pipe.capacity);
+    match moved {
+        Ok(moved @ 1..) => {
+            source.note_moved();
+            return Ok(Filled::Moved(moved));
+        }
+        Err(Errno::EAGAIN) => {
+            source.watch_readable(reactor, key);
+            return Ok(Filled::Moved(0));
+        }
+        Err(Errno::EINTR) => return Ok(Filled::Moved(0)),
+        // By TLS, a record without data, or one of another type.
+        Ok(0) | Err(Errno::EINVAL | Errno::EBADMSG) if !source.is_plain() => {}
+        Ok(0) => return Ok(Filled::End { cut: false }),
+        Err(errno) => return Err(Broken::Source(errno)),
+    }
+    match source.take_control(reactor) {
+        Control::Data if moved.is_err() => Err(Broken::Source(Errno::EINVAL)),
+        Control::Quiet | Control::Data => Ok(Filled::Control),
+        Control::Nothing => {
+            source.watch_readable(reactor, key);
+            Ok(Filled::Control)
+        }
+        Control::End => Ok(Filled::End { cut: source.was_cut() }),
+        Control::Failed => Err(Broken::Source(Errno::EPROTO)),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::tls::kernel::{KernelError, KernelSender, Report, Verdict};
+use super::tls::kernel::{self, Found, KernelError, KernelSender, Report, Verdict};
 use super::tls::{Session, TlsError};
 use crate::mem::{Buf, Outgoing};
 use crate::ring::{Driver, Fd, TlsCalls};
@@ -23,6 +23,9 @@ const RECORDS_SPARE: u64 = 1 << 20;
 /// When that cannot be, the connection ends when there are so many left.
 const RECORDS_LAST: u64 = 1 << 18;
 
+/// The payload of the longest record that is no data (RFC 8446, section 5.1), in bytes.
+const CONTROL_MAX: usize = 16 * 1024;
+
 /// The TLS of a stream.
 #[derive(Debug)]
 pub(super) struct Secure {
@@ -35,14 +38,33 @@ pub(super) struct Secure {
     held: Option<Box<Buf>>,
     /// Boxed, for few connections have one, and all have its room.
     error: Option<Box<TlsError>>,
-    /// What the kernel can encrypt, until it was asked to.
+    /// What the kernel can do, until it has refused.
     offer: Option<Arc<Report>>,
     /// The kernel's end of the connection, if it encrypts what is sent.
     sender: Option<KernelSender>,
     /// The next key is to be taken before anything else is sent.
     owes_key: bool,
+    /// The kernel decrypts what is received.
+    receives_plain: bool,
+    /// Data has come since the last record of another type, where the kernel decrypts.
+    data_since: bool,
     /// Calls since the kernel was last asked for the use of its key.
     calls: u16,
+}
+
+/// What stands where data was expected of a kernel that decrypts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    /// Nothing that concerns the caller: more may come at once.
+    Quiet,
+    /// Data: there was no need to ask.
+    Data,
+    /// Nothing yet.
+    Nothing,
+    /// The peer sends no more; whether it has said so is for [`Session::is_closed`].
+    End,
+    /// The connection is of no further use.
+    Failed,
 }
 
 /// What came of received bytes.
@@ -70,6 +92,8 @@ impl Secure {
             offer: None,
             sender: None,
             owes_key: false,
+            receives_plain: false,
+            data_since: false,
             calls: 0,
         }
     }
@@ -92,7 +116,7 @@ impl Secure {
     /// Lets the kernel encrypt what is sent from now on, if it can; all that was sealed was sent.
     pub(super) fn offload<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
         let is_busy = self.session.is_handshaking() || !self.session.can_be_given_away();
-        if is_busy || self.wire.is_some() || self.error.is_some() {
+        if is_busy || self.wire.is_some() || self.error.is_some() || self.sender.is_some() {
             return;
         }
         let (Some(report), Some((version, aead))) = (self.offer.take(), self.session.cipher())
@@ -104,6 +128,7 @@ impl Secure {
         if !is_able || !matches!(calls.enable_tls(socket), Ok(()) | Err(Errno::EEXIST)) {
             return;
         }
+        self.offer = report.decrypts(version, aead).then(|| Arc::clone(&report));
         let given = self.session.give_away().and_then(|key| {
             match KernelSender::enable(calls, socket, &key, &report) {
                 Ok(sender) => self.sender = Some(sender),
@@ -115,6 +140,79 @@ impl Secure {
             Ok(())
         });
         self.error = given.err().map(Box::new);
+    }
+
+    /// Whether the kernel decrypts what is received.
+    pub(super) const fn receives_plain(&self) -> bool {
+        self.receives_plain
+    }
+
+    /// Whether the kernel decrypts what is received, or may be asked to.
+    pub(super) fn may_receive_plain(&self) -> bool {
+        let Some((version, aead)) = self.session.cipher() else { return false };
+        let is_offered = self.offer.as_ref().is_some_and(|report| report.decrypts(version, aead));
+        self.receives_plain || is_offered
+    }
+
+    /// Lets the kernel decrypt what is received from now on, if it can and encrypts what is sent.
+    /// No receive is in flight, and [`Session::missing`] says that nothing is.
+    pub(super) fn offload_receive<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
+        if self.receives_plain || !self.is_offloaded() || self.offer.take().is_none() {
+            return;
+        }
+        let Some(key) = self.session.receive_key() else { return };
+        match kernel::decrypt(calls, socket, &key) {
+            Ok(()) => self.receives_plain = true,
+            Err(error) => tracing::debug!(%error, "TLS is decrypted without the kernel"),
+        }
+    }
+
+    /// Data came from a kernel that decrypts.
+    pub(super) const fn note_data(&mut self) {
+        self.data_since = true;
+    }
+
+    /// Takes what stands where data was expected of a kernel that decrypts.
+    pub(super) fn take_control<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        socket: Fd,
+    ) -> Control {
+        let (driver, memory) = reactor.parts();
+        let room = memory.work.lend();
+        room.resize(CONTROL_MAX, 0);
+        let (kind, len) = match kernel::control_record(driver, socket, room) {
+            Ok(Found::Record(kind, len)) => (kind, len),
+            Ok(Found::Data) => return Control::Data,
+            Ok(Found::Nothing) => return Control::Nothing,
+            Ok(Found::End) => return Control::End,
+            Err(KernelError::Broken(Errno::EBADMSG)) => {
+                self.error = Some(Box::new(self.session.fail_opened()));
+                return Control::Failed;
+            }
+            Err(_) => return Control::Failed,
+        };
+        let payload = room.get(..len).unwrap_or_default();
+        let after_data = std::mem::take(&mut self.data_since);
+        match self.session.receive_opened((kind, payload), after_data) {
+            Ok((received, key)) => {
+                self.owes_key |= received.key_update;
+                // Without the next key nothing that comes can be decrypted.
+                let refused = key.and_then(|key| kernel::decrypt(driver, socket, &key).err());
+                match refused {
+                    Some(error) => {
+                        tracing::debug!(%error, "the peer's next key cannot be used");
+                        Control::Failed
+                    }
+                    None if received.closed => Control::End,
+                    None => Control::Quiet,
+                }
+            }
+            Err(error) => {
+                self.error = Some(Box::new(error));
+                Control::Failed
+            }
+        }
     }
 
     /// Before bytes are handed to the kernel: takes the next key if it is time.
@@ -265,6 +363,16 @@ impl Secure {
     /// What is sealed was sent, all of it: how many bytes of the application that is.
     pub(super) const fn take_sent(&mut self) -> usize {
         std::mem::replace(&mut self.sealed, 0)
+    }
+
+    /// Queues what rustls may still hold, so that it can give the connection away; false when that
+    /// has failed.
+    pub(super) fn answer(&mut self, memory: &mut LoopMemory) -> bool {
+        let mut page = memory.pages.take();
+        let result = self.session.answer(page.bytes());
+        self.error = self.error.take().or_else(|| result.err().map(Box::new));
+        self.queue(memory.pages.seal(page));
+        self.error.is_none()
     }
 
     /// The end, to be sent behind all else.

@@ -12,6 +12,7 @@ pub mod epoll;
 pub mod kernel;
 mod outbox;
 pub mod sim;
+mod targets;
 mod token;
 pub mod uring;
 
@@ -28,6 +29,7 @@ pub(crate) use datagram::BUFFER_LEN as DATAGRAM_BUFFER_LEN;
 pub use datagram::{Datagram, DatagramHead};
 pub use kernel::Direct;
 pub use outbox::{Outbound, Outbox, SEGMENTS_SENT_MAX, SendReport};
+pub use targets::{ConnectTarget, NotATarget};
 pub use token::{LANES, Lane, Token, Verb};
 pub use uring::ZeroCopySend;
 
@@ -321,6 +323,32 @@ pub trait TlsCalls {
     /// # Errors
     /// As `sendmsg(2)`; `EAGAIN` when the socket takes none now.
     fn send_tls_record(&mut self, socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno>;
+
+    /// Gives the kernel the key of what is received (`TLS_RX`, Linux 4.17), or, since Linux 6.14,
+    /// the next one, in one of the structures that [`TlsCalls::set_tls_transmit`] takes. What the
+    /// socket holds and nobody has received begins with a record.
+    ///
+    /// # Errors
+    /// As [`TlsCalls::set_tls_transmit`].
+    fn set_tls_receive(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno>;
+
+    /// Receives one record that the kernel has decrypted, without waiting: its type, and how many
+    /// bytes of `into` are its payload. The type is none at the end of the stream.
+    ///
+    /// # Errors
+    /// As `recvmsg(2)`; `EAGAIN` when none has come, `EBADMSG` for one that cannot be decrypted.
+    fn receive_tls_record(
+        &mut self,
+        socket: Fd,
+        into: &mut [u8],
+    ) -> Result<(Option<u8>, usize), Errno>;
+
+    /// Receives at most so many bytes without waiting; 0 is the end of the stream. `peek` leaves
+    /// them where they are.
+    ///
+    /// # Errors
+    /// As `recv(2)`; `EAGAIN` when none has come.
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno>;
 }
 
 /// Calls that are made directly, because they never block and the ring would hand them to a

@@ -162,6 +162,11 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         &mut self.memory
     }
 
+    /// Both at once.
+    pub fn parts(&mut self) -> (&mut D, &mut LoopMemory) {
+        (&mut self.driver, &mut self.memory)
+    }
+
     /// How many starved receives may be armed anew: as many as there are free buffers, once at
     /// least a quarter of all are free. Fewer would only starve again.
     #[must_use]

@@ -27,7 +27,7 @@ use crate::net::{DatagramBindOptions, ListenOptions, Steering};
 use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
 use crate::ring::uring::{RingFlags, RingOptions};
-use crate::ring::{Fd, SocketAddress, StreamOptions};
+use crate::ring::{ConnectTarget, Fd, SocketAddress, StreamOptions};
 use crate::service::cluster::pool::PoolOptions;
 use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
@@ -154,7 +154,13 @@ pub(super) struct Resolved {
 }
 
 /// Looks the names of an upstream's servers up.
-pub(super) fn resolve(upstream: &Upstream) -> Result<Resolved, StartError> {
+///
+/// # Errors
+/// A name that has no address, and an address that none of `allowed` covers, if there are any.
+pub(super) fn resolve(
+    upstream: &Upstream,
+    allowed: &[ConnectTarget],
+) -> Result<Resolved, StartError> {
     let mut servers = Vec::with_capacity(upstream.servers.len());
     let mut places = Vec::with_capacity(upstream.servers.len());
     for (place, server) in upstream.servers.iter().enumerate() {
@@ -174,6 +180,12 @@ pub(super) fn resolve(upstream: &Upstream) -> Result<Resolved, StartError> {
             }
         }
         places.resize(servers.len(), place);
+    }
+    let is_allowed =
+        |server: &SocketAddress| allowed.is_empty() || allowed.iter().any(|one| one.covers(server));
+    if let Some(server) = servers.iter().find(|server| !is_allowed(server)) {
+        let server = Box::new(*server);
+        return Err(StartError::Elsewhere { upstream: upstream.name.clone(), server });
     }
     Ok(Resolved { servers, places })
 }

@@ -71,6 +71,17 @@ pub enum StartError {
         /// What the resolver said.
         source: io::Error,
     },
+    /// A server is where no connection may go.
+    #[error(
+        "upstream {upstream}: the server {server} is none of runtime.connect_to: add it there and \
+         restart, or name another server"
+    )]
+    Elsewhere {
+        /// The upstream.
+        upstream: String,
+        /// The server.
+        server: Box<SocketAddress>,
+    },
     /// A folder of files cannot be opened.
     #[error("listener {listener}: the folder {path:?} cannot be opened: {source}")]
     Files {

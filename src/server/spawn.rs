@@ -13,7 +13,7 @@ use super::plan::WorkerPlan;
 use super::run::StartError;
 use super::worker::{Message, Report, Worker, pin};
 use crate::config::{Config, ListenerService, PoolOptions, Runtime};
-use crate::ring::uring::{RingOptions, RingSize, SetupError};
+use crate::ring::uring::{FilterError, RingOptions, RingSize, SetupError, filter_connects};
 use crate::ring::{DriverKind, KernelDriver, UnknownDriver};
 use crate::runtime::{Mailbox, mailbox};
 use crate::session::{DescriptorLimits, SessionOptions, Workers};
@@ -45,6 +45,7 @@ pub(super) fn spawn_all(
     plans: Vec<WorkerPlan>,
 ) -> Result<(Vec<WorkerHandle>, DriverKind), StartError> {
     let driver = choose_driver(config)?;
+    limit_connects(config, driver);
     let mut handles = Vec::with_capacity(plans.len());
     let mut sizes = Vec::with_capacity(plans.len());
     for (worker, plan) in plans.into_iter().enumerate() {
@@ -150,6 +151,21 @@ fn choose_driver(config: &Config) -> Result<DriverKind, UnknownDriver> {
         ),
     }
     Ok(driver)
+}
+
+/// Has the kernel refuse what the rings of workers connect to elsewhere, where it can.
+fn limit_connects(config: &Config, driver: DriverKind) {
+    let targets = &config.runtime.connect_to;
+    if targets.is_empty() || driver == DriverKind::Epoll {
+        return;
+    }
+    match filter_connects(targets) {
+        Ok(()) => tracing::info!("the kernel refuses what rings connect to beside connect_to"),
+        Err(error @ FilterError::Unknown(_)) => {
+            tracing::info!(%error, "servers are held to connect_to, rings are not");
+        }
+        Err(error) => tracing::warn!(%error, "servers are held to connect_to, rings are not"),
+    }
 }
 
 /// Says once, for all workers, that rings are smaller than asked for.

@@ -105,6 +105,8 @@ pub struct TlsStats {
     pub suites: [Counter; CIPHER_SUITES.len()],
     /// Connections that the kernel encrypts, since their first large file or bulk flow.
     pub offloaded: Counter,
+    /// Connections of which the kernel also decrypts what the client sends.
+    pub decrypted: Counter,
     /// Handshakes that failed, in the order of [`Fault::ALL`].
     pub failed: [Counter; Fault::ALL.len()],
 }
@@ -116,6 +118,7 @@ impl TlsStats {
             resumed: Counter::new(),
             suites: [const { Counter::new() }; CIPHER_SUITES.len()],
             offloaded: Counter::new(),
+            decrypted: Counter::new(),
             failed: [const { Counter::new() }; Fault::ALL.len()],
         }
     }

@@ -180,6 +180,8 @@ impl Pki {
                     return;
                 }
             }
+            stream.conn.send_close_notify();
+            let _gone = stream.flush();
         })
     }
 }

@@ -3,8 +3,11 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
+use ringway::net::tls::Aead;
 use ringway::net::tls::kernel::{Verdict, probe};
+use ringway::proto::tls::Version;
 use ringway::ring::Direct;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -188,4 +191,127 @@ fn on_a_kernel_with_tls_a_slow_reader_gets_all_and_the_end() {
         std::thread::yield_now();
     }
     assert!(all.ends_with(&large));
+}
+
+/// A relay that asks the kernel to decrypt, too.
+fn both_ways(rest: &str) -> Served {
+    let runtime = runtime(1) + "kernel_tls = \"both\"\n";
+    Served::new(&[&*runtime, NO_ADMIN, rest].concat())
+}
+
+fn decrypted(served: &Served) -> u64 {
+    served.sum(|cell| cell.stats.listeners.get(0).tls.decrypted.get())
+}
+
+/// A server that tells what each connection brought, and whether it ended in order.
+fn sink() -> (SocketAddr, Receiver<(Vec<u8>, bool)>) {
+    let (sender, received) = channel();
+    let address = serve(move |mut stream| {
+        let mut all = Vec::new();
+        let ended = stream.read_to_end(&mut all).is_ok();
+        let _nobody = sender.send((all, ended));
+    });
+    (address, received)
+}
+
+fn to_sink(pki: &Pki) -> (Served, Receiver<(Vec<u8>, bool)>) {
+    let (server, received) = sink();
+    let proxy = listener("t", "protocol = \"tcp\"\nupstream = \"u\"") + &pki.listener_tls("");
+    (both_ways(&format!("{proxy}[upstream.u]\nservers = [\"{server}\"]\n")), received)
+}
+
+fn decrypts(suite: CipherSuite) -> bool {
+    let report = probe(&mut Direct).with_receive();
+    let name = format!("{suite:?}");
+    let version = if name.starts_with("TLS13") { Version::Tls13 } else { Version::Tls12 };
+    let aead = match () {
+        () if name.contains("AES_128") => Aead::Aes128Gcm,
+        () if name.contains("AES_256") => Aead::Aes256Gcm,
+        () => Aead::ChaCha20Poly1305,
+    };
+    report.decrypts(version, aead)
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_TLS: scripts/vm.sh"]
+fn on_a_kernel_with_tls_bulk_of_clients_is_spliced_to_servers() {
+    let pki = Pki::new();
+    let (served, received) = to_sink(&pki);
+    let text = bytes(5, 8_000_000);
+    let mut able = 0;
+    for suite in SUITES {
+        let mut stream = pki.connect_with(&client(&pki, suite), served.address());
+        stream.write_all(&text).unwrap();
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+        let (all, ended) = received.recv_timeout(PATIENCE).unwrap();
+        assert!(all == text && ended, "{suite:?}: {} bytes", all.len());
+        able += u64::from(decrypts(suite));
+        assert_eq!(decrypted(&served), able, "{suite:?}");
+    }
+    println!("{able} of {} combinations are decrypted by the kernel", SUITES.len());
+    let spliced = served.sum(|cell| cell.stats.relay.spliced.get());
+    assert!(spliced >= able * text.len() as u64 / 2, "{spliced}");
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_TLS: scripts/vm.sh"]
+fn on_a_kernel_with_tls_bulk_is_spliced_from_tls_to_tls_while_keys_change() {
+    let pki = Pki::new();
+    let server = pki.shouter();
+    let proxy = listener("t", "protocol = \"tcp\"\nupstream = \"u\"") + &pki.listener_tls("");
+    let upstream = format!("[upstream.u]\nservers = [\"{server}\"]\n");
+    let served = both_ways(&(proxy + &upstream + &pki.upstream_tls("u", "")));
+    let text = "abcdefgh".repeat(40_000);
+    let can_update = probe(&mut Direct).key_update() == Verdict::Works;
+    for suite in SUITES {
+        let mut stream = pki.connect_with(&client(&pki, suite), served.address());
+        for round in 0..12 {
+            stream.write_all(text.as_bytes()).unwrap();
+            let mut back = vec![0; text.len()];
+            stream.read_exact(&mut back).unwrap();
+            assert!(back == text.to_uppercase().as_bytes(), "{suite:?}, round {round}");
+            let is_new = format!("{suite:?}").starts_with("TLS13");
+            if can_update && is_new && round > 3 {
+                stream.conn.refresh_traffic_keys().unwrap();
+            }
+        }
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+        assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0, "it ends with close_notify");
+    }
+    // It may not come to it: where the other direction is just sending, bytes are copied on.
+    let able = SUITES.into_iter().filter(|suite| decrypts(*suite)).count() as u64;
+    let count = decrypted(&served);
+    assert!(count <= able && (count > 0 || able == 0), "{count} of {able}");
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_TLS: scripts/vm.sh"]
+fn on_a_kernel_with_tls_a_cut_and_a_changed_record_are_no_end() {
+    let pki = Pki::new();
+    let (served, received) = to_sink(&pki);
+    let text = bytes(9, 3_000_000);
+    let suite = SUITES[3];
+    for is_changed in [false, true] {
+        let mut stream = pki.connect_with(&client(&pki, suite), served.address());
+        stream.write_all(&text).unwrap();
+        let before = decrypted(&served);
+        if is_changed {
+            stream.conn.writer().write_all(b"the end").unwrap();
+            let mut wire = Vec::new();
+            stream.conn.write_tls(&mut wire).unwrap();
+            *wire.last_mut().unwrap() ^= 1;
+            stream.sock.write_all(&wire).unwrap();
+            let told = stream.read(&mut [0; 100]);
+            println!("a changed record was answered by {told:?}");
+            assert!(!matches!(told, Ok(1..)));
+        }
+        drop(stream);
+        let (all, ended) = received.recv_timeout(PATIENCE).unwrap();
+        assert!(text.starts_with(&all), "{} bytes", all.len());
+        assert!(!ended, "a server must not take it for an end (changed: {is_changed})");
+        assert!(decrypted(&served) >= before);
+    }
+    assert_eq!(decrypted(&served), 2 * u64::from(decrypts(suite)));
 }

@@ -6,11 +6,14 @@ use nix::errno::Errno;
 
 use super::{Connecting, Stream, StreamEvent};
 use crate::mem::{Buf, Key, Outgoing};
-use crate::net::secure::{Opened, Secure};
+use crate::net::secure::{Control, Opened, Secure};
 use crate::net::tls::kernel::{KernelError, Report};
 use crate::net::tls::{Session, TlsError};
 use crate::ring::Driver;
 use crate::runtime::Reactor;
+
+/// The longest record with its head, in bytes: see [`Stream::receive_rest`].
+const REST_MAX: usize = 5 + 16 * 1024 + 2048;
 
 impl Stream {
     /// Speaks TLS from now on; nothing was sent. A stream that is to connect connects by TLS, too.
@@ -116,6 +119,96 @@ impl Stream {
         self.is_offloaded() && self.settle(reactor, key)
     }
 
+    /// Whether [`Stream::gives_pages`] may say yes.
+    #[must_use]
+    pub fn may_give_pages(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.may_receive_plain())
+    }
+
+    /// Whether the kernel may move bytes from the socket by `splice(2)`: there is no TLS, or the
+    /// kernel decrypts, which it does from the first question on, if it can. No receive is in
+    /// flight, and [`Stream::receive_rest`] has found nothing to receive.
+    pub fn gives_pages<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> bool {
+        debug_assert!(!self.is_receiving(), "nobody else receives");
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return true };
+        if !tls.receives_plain() && !self.sending {
+            tls.offload(reactor.driver(), socket);
+            tls.offload_receive(reactor.driver(), socket);
+        }
+        self.receives_plain()
+    }
+
+    /// Whether the kernel decrypts what is received.
+    #[must_use]
+    pub fn receives_plain(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.receives_plain())
+    }
+
+    /// Before the kernel decrypts: sends what rustls may still hold, and receives what is missing
+    /// of a record that has come in part, and no more. None when nothing more is to be done, or can
+    /// be; no receive is in flight. [`StreamEvent::Quiet`] when it has to wait.
+    pub fn receive_rest<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+    ) -> Option<StreamEvent> {
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return None };
+        if tls.receives_plain() || tls.session().is_closed() || self.blocked {
+            return None;
+        }
+        if tls.session().owes_answer() {
+            if !tls.answer(reactor.memory()) {
+                return Some(StreamEvent::Broken(Errno::EPROTO));
+            }
+            self.flush(reactor, key);
+            return Some(StreamEvent::Quiet);
+        }
+        let missing = match tls.session().missing() {
+            0 => return None,
+            missing if missing > REST_MAX => return None,
+            missing => missing,
+        };
+        if self.watching {
+            return Some(StreamEvent::Quiet);
+        }
+        let (driver, memory) = reactor.parts();
+        let room = memory.work.lend();
+        room.resize(missing, 0);
+        match driver.receive_now(socket, room, false) {
+            Ok(0) => Some(self.handle_secured(reactor, key, StreamEvent::End)),
+            Ok(len) => {
+                let bytes = Buf::copy_of(room.get(..len).unwrap_or_default());
+                Some(self.handle_secured(reactor, key, StreamEvent::Data(bytes)))
+            }
+            Err(Errno::EAGAIN) => {
+                self.watch_readable(reactor, key);
+                Some(StreamEvent::Quiet)
+            }
+            Err(errno) => Some(StreamEvent::Broken(errno)),
+        }
+    }
+
+    /// Data came from a kernel that decrypts, past [`Stream::handle`].
+    pub(in crate::net) fn note_moved(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.note_data();
+        }
+    }
+
+    /// Takes what stands where data was expected of a kernel that decrypts. The peer is told why
+    /// the connection fails.
+    pub(in crate::net) fn take_control<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Control {
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return Control::Failed };
+        let control = tls.take_control(reactor, socket);
+        if control == Control::Failed {
+            self.say_failure(reactor, false);
+        }
+        control
+    }
+
     /// Seals what is queued, or prepares the kernel for it; false when nothing can be sent now.
     pub(super) fn prepare_send<D: Driver, T: Copy>(
         &mut self,
@@ -217,7 +310,21 @@ impl Stream {
         match event {
             // Its connection has ended, perhaps with an alert, behind which nothing is said.
             StreamEvent::Data(_) if self.abandoned => StreamEvent::Quiet,
+            StreamEvent::Data(_) if self.receives_plain() => {
+                self.note_moved();
+                event
+            }
             StreamEvent::Data(buf) => self.open(reactor, key, &buf),
+            // A record of another type than data, or one that cannot be decrypted.
+            StreamEvent::Broken(Errno::EIO | Errno::EBADMSG)
+                if self.receives_plain() && !self.abandoned =>
+            {
+                match self.take_control(reactor) {
+                    Control::Quiet | Control::Data | Control::Nothing => StreamEvent::Quiet,
+                    Control::End => StreamEvent::End,
+                    Control::Failed => StreamEvent::Broken(Errno::EPROTO),
+                }
+            }
             StreamEvent::End if self.tls.as_mut().is_some_and(|tls| tls.is_cut()) => {
                 StreamEvent::Broken(Errno::EPROTO)
             }

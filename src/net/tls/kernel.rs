@@ -1,9 +1,11 @@
-//! Kernel TLS for what is sent: after the handshake the kernel encrypts, so that files go out by
-//! `sendfile(2)`. What is received stays with us.
+//! Kernel TLS: after the handshake the kernel encrypts what is sent, so that files go out by
+//! `sendfile(2)`, and, where that is asked for, decrypts what is received, so that relays splice.
 //!
 //! Calling order: [`probe`] once at the start; for a connection of a combination that works,
 //! [`KernelSender::enable`] when all that rustls has sealed is sent; then plain bytes are sent on
-//! the socket, and [`KernelSender::alert`] with code 0 at the end.
+//! the socket, and [`KernelSender::alert`] with code 0 at the end. [`decrypt`] when what the socket
+//! holds begins with a record; then plain bytes are received, and a record of another type than
+//! data, which `recv(2)` answers by `EIO` and `splice(2)` by `EINVAL`, by [`control_record`].
 
 mod info;
 mod probe;
@@ -136,6 +138,63 @@ impl KernelSender {
         calls.set_tls_transmit(socket, info.bytes()).map_err(KernelError::Broken)?;
         self.announced = false;
         Ok(())
+    }
+}
+
+/// Gives the kernel the key of what is received, or the next one. Nobody receives meanwhile.
+///
+/// # Errors
+/// [`KernelError::Refused`]: then nothing was changed.
+pub fn decrypt<S: TlsCalls + ?Sized>(
+    calls: &mut S,
+    socket: Fd,
+    key: &TrafficKey,
+) -> Result<(), KernelError> {
+    match calls.enable_tls(socket) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(KernelError::Refused(errno)),
+    }
+    let info = CryptoInfo::new(key);
+    calls.set_tls_receive(socket, info.bytes()).map_err(KernelError::Refused)
+}
+
+/// What stands where a record of data was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A record of this type; so many bytes of its payload.
+    Record(u8, usize),
+    /// Data.
+    Data,
+    /// Nothing yet, or a record of data that was empty.
+    Nothing,
+    /// The end of the stream.
+    End,
+}
+
+/// Receives a record of another type than data, behind the data that has come. `into` has room for
+/// a record.
+///
+/// # Errors
+/// [`KernelError::Broken`]; with `EBADMSG` the record cannot be decrypted.
+pub fn control_record<S: TlsCalls + ?Sized>(
+    calls: &mut S,
+    socket: Fd,
+    into: &mut [u8],
+) -> Result<Found, KernelError> {
+    // Data stays where it is: it is received as all data is.
+    match calls.receive_now(socket, &mut [0], true) {
+        Ok(0) => return Ok(Found::End),
+        Ok(_) => return Ok(Found::Data),
+        Err(Errno::EAGAIN) => return Ok(Found::Nothing),
+        Err(Errno::EIO) => {}
+        Err(errno) => return Err(KernelError::Broken(errno)),
+    }
+    match calls.receive_tls_record(socket, into) {
+        Ok((Some(kind), len)) => Ok(Found::Record(kind, len)),
+        Ok((None, 0)) => Ok(Found::End),
+        Ok((None, _)) => Err(KernelError::Broken(Errno::EPROTO)),
+        Err(Errno::EAGAIN) => Ok(Found::Nothing),
+        Err(errno) => Err(KernelError::Broken(errno)),
     }
 }
 

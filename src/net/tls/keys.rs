@@ -130,6 +130,13 @@ impl TrafficKey {
         Self::new(version, aead, key.as_ref(), iv, sequence)
     }
 
+    /// The same key, of which the next record has this number.
+    #[must_use]
+    pub const fn at(&self, sequence: u64) -> Self {
+        let Self { version, aead, key, iv, .. } = *self;
+        Self { version, aead, key, iv, sequence }
+    }
+
     /// The version of TLS.
     #[must_use]
     pub const fn version(&self) -> Version {

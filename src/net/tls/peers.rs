@@ -13,6 +13,7 @@ use rustls::{
     ServerConnection, version,
 };
 
+use super::Session;
 use super::keys::{Aead, KeySource, TrafficKey};
 use crate::proto::tls::Version;
 
@@ -146,6 +147,21 @@ pub(super) fn said(peer: &mut Connection, text: &[u8]) -> Vec<u8> {
         wire.extend(take(peer));
     }
     wire
+}
+
+/// A server's session after its handshake, and its client.
+pub(super) fn session(version: Version, aead: Aead) -> (Session, Connection) {
+    let (server, client) = configs(version, aead);
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = Session::server(&server, 1 << 16).unwrap();
+    let mut peer = Connection::from(ClientConnection::new(client, name).unwrap());
+    while peer.is_handshaking() || session.is_handshaking() {
+        let (mut plain, mut wire) = (Vec::new(), Vec::new());
+        session.receive(&take(&mut peer), &mut Vec::new(), &mut plain, &mut wire).unwrap();
+        give(&mut peer, &wire).unwrap();
+        assert!(plain.is_empty());
+    }
+    (session, peer)
 }
 
 /// A handshake in memory. What the peer sends after it, such as tickets, it has not sent yet.

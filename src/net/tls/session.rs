@@ -269,8 +269,9 @@ impl Session {
         received.established = was_handshaking && !self.is_handshaking();
         // TLS 1.2 has no new keys, and all else is answered at once.
         let version = self.common().and_then(CommonState::protocol_version);
-        let is_old = version == Some(ProtocolVersion::TLSv1_2) && !was_handshaking;
-        self.unanswered |= !is_data && !is_old;
+        let is_old = version == Some(ProtocolVersion::TLSv1_2) && !self.is_handshaking();
+        self.unanswered |= !is_data;
+        self.unanswered &= !is_old;
         Ok(received)
     }
 
@@ -553,10 +554,11 @@ fn encrypt<Data>(
     let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else {
         return Err(TlsError::of(Fault::Internal));
     };
-    let records = plain.len().div_ceil(record);
+    let records = plain.len().div_ceil(record).max(1);
     let mut end = wire.len();
     wire.resize(end + plain.len() + records * RECORD_ROOM, 0);
-    for part in plain.chunks(record) {
+    // Without bytes it is one record without payload.
+    for part in plain.chunks(record).chain(plain.is_empty().then_some(plain)) {
         let room = wire.get_mut(end..).unwrap_or_default();
         match traffic.encrypt(part, room) {
             Ok(written) => end += written,

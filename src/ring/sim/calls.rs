@@ -181,4 +181,20 @@ impl TlsCalls for Sim {
     fn send_tls_record(&mut self, _fd: Fd, _kind: u8, _payload: &[u8]) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
+
+    fn set_tls_receive(&mut self, _socket: Fd, _info: &[u8]) -> Result<(), Errno> {
+        Err(Errno::ENOPROTOOPT)
+    }
+
+    fn receive_tls_record(
+        &mut self,
+        _socket: Fd,
+        _into: &mut [u8],
+    ) -> Result<(Option<u8>, usize), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn receive_now(&mut self, _socket: Fd, _into: &mut [u8], _peek: bool) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
 }

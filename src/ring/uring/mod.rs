@@ -8,12 +8,14 @@
 //! | `probe` | which features work, each shown by one real request |
 //! | `datagrams` | receiving datagrams |
 //! | `restrict`, `query` | what a ring may be asked for; what this kernel knows |
+//! | `filter` | where all rings of a process may connect to |
 //! | `zero_copy` | sends whose bytes the kernel reads where they lie |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 
 mod buffers;
 mod datagrams;
 mod entry;
+mod filter;
 mod probe;
 mod query;
 mod restrict;
@@ -30,6 +32,7 @@ use nix::errno::Errno;
 use self::buffers::{BufferRing, GROUP};
 use self::datagrams::DatagramRing;
 use self::entry::Flights;
+pub use self::filter::{FilterError, filter_connects};
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::query::{Query, query};
 pub use self::restrict::REQUESTS;

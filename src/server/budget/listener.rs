@@ -147,13 +147,17 @@ pub(super) fn spliced_directions(scope: &Scope<'_>, listener: &Listener) -> u64 
     if runtime.splice.mode == SpliceMode::Off {
         return 0;
     }
-    let by_kernel = u64::from(runtime.kernel_tls == KernelTls::Auto);
+    let (sealed, opened) = match runtime.kernel_tls {
+        KernelTls::Off => (0, 0),
+        KernelTls::Auto => (1, 0),
+        KernelTls::Both => (1, 1),
+    };
     let directions = |index: usize| {
         let to = scope.config.upstreams.get(index).is_some_and(|one| one.tls.is_some());
         match (listener.tls.is_some(), to) {
             (false, false) => 2,
-            (true, false) | (false, true) => by_kernel,
-            (true, true) => 0,
+            (true, false) | (false, true) => sealed + opened,
+            (true, true) => 2 * opened,
         }
     };
     match &listener.service {

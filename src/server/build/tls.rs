@@ -79,7 +79,8 @@ impl Common {
         let report = kernel::probe(&mut Direct);
         if report.is_of_use() {
             tracing::info!("the kernel encrypts large files and bulk flows by TLS");
-            Some(Arc::new(report))
+            let is_both = config.runtime.kernel_tls == KernelTls::Both;
+            Some(Arc::new(if is_both { report.with_receive() } else { report }))
         } else {
             let why = report.verdict(Version::Tls13, Aead::Aes128Gcm);
             tracing::info!("kernel TLS is not available, TLS is encrypted in user space: {why}");

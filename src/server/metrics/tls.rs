@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::frames::numbered;
-use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
+use super::{Exporter, Metric, MetricFamily, MetricType, counter, family, gauge};
 use crate::net::tls::Fault;
 use crate::proto::tls::CIPHER_SUITES;
+use crate::session::TlsStats;
 
 /// Versions, in the order of their counters.
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
@@ -50,6 +51,15 @@ impl Exporter {
         )
     }
 
+    /// A count of each listener that speaks TLS.
+    fn of_each_secured(&self, read: fn(&TlsStats) -> u64) -> Vec<Metric> {
+        let values = numbered(&self.inventory.secured).map(|(index, listener)| {
+            let value = self.sum(|cell| read(&cell.stats.listeners.get(index).tls));
+            counter(&[("listener", listener.clone())], value)
+        });
+        values.collect()
+    }
+
     /// Handshakes with clients, of listeners that speak TLS.
     pub(super) fn tls_families(&self) -> Vec<MetricFamily> {
         let listeners = numbered(&self.inventory.secured);
@@ -67,14 +77,9 @@ impl Exporter {
                 counter(&labels, value)
             })
         });
-        let resumed = listeners.clone().map(|(index, listener)| {
-            let value = self.sum(|cell| cell.stats.listeners.get(index).tls.resumed.get());
-            counter(&[("listener", listener.clone())], value)
-        });
-        let offloaded = listeners.clone().map(|(index, listener)| {
-            let value = self.sum(|cell| cell.stats.listeners.get(index).tls.offloaded.get());
-            counter(&[("listener", listener.clone())], value)
-        });
+        let resumed = self.of_each_secured(|tls| tls.resumed.get());
+        let offloaded = self.of_each_secured(|tls| tls.offloaded.get());
+        let decrypted = self.of_each_secured(|tls| tls.decrypted.get());
         let failed = listeners.flat_map(|(index, listener)| {
             Fault::ALL.into_iter().map(move |fault| {
                 let labels = [("listener", listener.clone()), ("reason", fault.name().to_owned())];
@@ -100,13 +105,19 @@ impl Exporter {
                 "ringway_tls_resumptions_total",
                 "Of them, those that resumed an earlier session.",
                 MetricType::COUNTER,
-                resumed.collect(),
+                resumed,
             ),
             family(
                 "ringway_tls_kernel_total",
                 "Connections of clients that the kernel encrypts.",
                 MetricType::COUNTER,
-                offloaded.collect(),
+                offloaded,
+            ),
+            family(
+                "ringway_tls_kernel_decrypted_total",
+                "Of them, those of which the kernel also decrypts what the client sends.",
+                MetricType::COUNTER,
+                decrypted,
             ),
             family(
                 "ringway_tls_handshake_failures_total",

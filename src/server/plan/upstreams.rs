@@ -84,7 +84,7 @@ impl Upstreams {
             let kind = (of_http.contains(&place), pooled.contains(&place));
             let before = present.get(upstream.name.as_str()).copied();
             let unchanged = before.filter(|before| before.is_same(upstream, kind));
-            let resolved = match build::resolve(upstream) {
+            let resolved = match build::resolve(upstream, &config.runtime.connect_to) {
                 Ok(resolved) => resolved,
                 Err(error) => match unchanged {
                     Some(before) => {

@@ -105,8 +105,12 @@ impl Relay {
     ) -> Result<(), Lane> {
         self.meter(context, key, lane);
         let index = lane.index();
+        if !self.receive_rest(context, key, lane)? {
+            return Ok(());
+        }
         let was_promoting = self.directions[index].is_promoting();
         let was_offloaded = self.client().is_offloaded();
+        let was_decrypted = self.client().receives_plain();
         let ends = both(&mut self.streams, lane);
         if self.directions[index].try_splice(&mut context.reactor, key, ends) {
             context.stats().relay.promotions.add(1);
@@ -115,6 +119,9 @@ impl Relay {
         }
         if !was_offloaded && self.client().is_offloaded() {
             self.common.listener.stats.tls.offloaded.add(1);
+        }
+        if !was_decrypted && self.client().receives_plain() {
+            self.common.listener.stats.tls.decrypted.add(1);
         }
         if self.directions[index].is_splicing() {
             self.pump(context, key, lane)?;
@@ -136,6 +143,46 @@ impl Relay {
             .try_shut(&mut context.reactor, key, sink, last)
             .map(drop)
             .map_err(|_| lane.other())
+    }
+
+    /// Before a kernel decrypts what comes: takes the rest of a record that has come in part. False
+    /// when that has to wait.
+    fn receive_rest<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        lane: Lane,
+    ) -> Result<bool, Lane> {
+        let source = &mut self.streams[lane.index()];
+        if !self.directions[lane.index()].is_promoting() || source.is_receiving() {
+            return Ok(true);
+        }
+        match source.receive_rest(&mut context.reactor, key) {
+            None => return Ok(true),
+            Some(StreamEvent::Data(buf)) => self.take_data(context, lane, buf),
+            Some(StreamEvent::End) => {
+                note_end(&mut self.directions[lane.index()], &self.streams[lane.index()]);
+                return Ok(true);
+            }
+            Some(StreamEvent::Broken(_)) => return Err(lane),
+            Some(
+                StreamEvent::Starved
+                | StreamEvent::Sent(_)
+                | StreamEvent::Writable
+                | StreamEvent::Readable
+                | StreamEvent::Connected
+                | StreamEvent::Secured
+                | StreamEvent::ConnectFailed(_)
+                | StreamEvent::Quiet,
+            ) => {}
+        }
+        let streams = &mut self.streams;
+        streams[lane.other().index()].flush(&mut context.reactor, key);
+        // What has come may be the rest, or some of it.
+        if !streams[lane.index()].is_watched() {
+            self.common.postpone(context, key, true);
+        }
+        Ok(false)
     }
 
     /// Splices, and demotes a direction that carries little.
@@ -210,7 +257,7 @@ impl Relay {
         let switch = self.meters[lane.index()].handle_turn(&options, weight);
         // What is opened on its way, or sealed by us, cannot be moved by the kernel.
         let (source, sink) = both(&mut self.streams, lane);
-        let is_possible = source.is_plain() && sink.may_take_pages();
+        let is_possible = source.may_give_pages() && sink.may_take_pages();
         if switch == Some(Switch::Promote) && is_possible {
             direction.promote(&mut context.reactor, key, &mut self.streams[lane.index()]);
         }

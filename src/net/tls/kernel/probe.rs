@@ -69,6 +69,8 @@ pub struct Combination {
     pub aead: Aead,
     /// Whether the kernel encrypts it.
     pub verdict: Verdict,
+    /// Whether the kernel decrypts it.
+    pub receive: Verdict,
 }
 
 /// What the kernel can do.
@@ -76,6 +78,8 @@ pub struct Combination {
 pub struct Report {
     combinations: [Combination; 6],
     key_update: Verdict,
+    /// The kernel is to decrypt, too.
+    receives: bool,
 }
 
 impl Report {
@@ -99,6 +103,23 @@ impl Report {
         self.combinations.iter().any(|row| row.verdict == Verdict::Works)
     }
 
+    /// The same for connections of which the kernel is to decrypt, too, what it can.
+    #[must_use]
+    pub const fn with_receive(self) -> Self {
+        Self { receives: true, ..self }
+    }
+
+    /// Whether the kernel is to decrypt a combination: it was asked to, can, and goes on when the
+    /// peer changes its key, as that of TLS 1.3 may at any time.
+    #[must_use]
+    pub fn decrypts(&self, version: Version, aead: Aead) -> bool {
+        let is_meant = |row: &&Combination| row.version == version && row.aead == aead;
+        let row = self.combinations.iter().find(is_meant);
+        let is_able = row.is_some_and(|row| row.receive == Verdict::Works);
+        let goes_on = version == Version::Tls12 || self.key_update == Verdict::Works;
+        self.receives && is_able && goes_on
+    }
+
     /// Whether a key of TLS 1.3 can be followed by another.
     #[must_use]
     pub const fn key_update(&self) -> Verdict {
@@ -117,11 +138,12 @@ pub fn probe<S: TlsCalls + ?Sized>(calls: &mut S) -> Report {
         (Version::Tls12, Aead::ChaCha20Poly1305),
     ]
     .map(|(version, aead)| {
+        let receive = verdict(try_receive(calls, version, aead));
         let verdict = verdict(try_keys(calls, version, aead, 1));
-        Combination { version, aead, verdict }
+        Combination { version, aead, verdict, receive }
     });
     let key_update = verdict(try_keys(calls, Version::Tls13, Aead::Aes128Gcm, 2));
-    Report { combinations, key_update }
+    Report { combinations, key_update, receives: false }
 }
 
 const fn verdict(tried: Result<(), Verdict>) -> Verdict {
@@ -142,13 +164,30 @@ fn try_keys<S: TlsCalls + ?Sized>(
     let socket = Fd(sender.as_raw_fd());
     calls.enable_tls(socket).map_err(Verdict::NoTls)?;
     for number in 1..=count {
-        let bytes = [number; 32];
-        let key = TrafficKey::new(version, aead, &bytes[..aead.key_len()], [number; 12], 0)
-            .map_err(|_| Verdict::KeyRefused(Errno::EINVAL))?;
+        let key = meaningless(version, aead, number)?;
         let refused = if number == 1 { Verdict::KeyRefused } else { Verdict::UpdateRefused };
         calls.set_tls_transmit(socket, CryptoInfo::new(&key).bytes()).map_err(refused)?;
     }
     Ok(())
+}
+
+/// Gives a connection a key to decrypt with.
+fn try_receive<S: TlsCalls + ?Sized>(
+    calls: &mut S,
+    version: Version,
+    aead: Aead,
+) -> Result<(), Verdict> {
+    let (receiver, _sender) = connection().map_err(Verdict::NotTried)?;
+    let socket = Fd(receiver.as_raw_fd());
+    calls.enable_tls(socket).map_err(Verdict::NoTls)?;
+    let key = meaningless(version, aead, 1)?;
+    calls.set_tls_receive(socket, CryptoInfo::new(&key).bytes()).map_err(Verdict::KeyRefused)
+}
+
+fn meaningless(version: Version, aead: Aead, number: u8) -> Result<TrafficKey, Verdict> {
+    let bytes = [number; 32];
+    TrafficKey::new(version, aead, &bytes[..aead.key_len()], [number; 12], 0)
+        .map_err(|_| Verdict::KeyRefused(Errno::EINVAL))
 }
 
 /// Both ends of a connection; the kernel encrypts on TCP only. An accept that waits cannot wait

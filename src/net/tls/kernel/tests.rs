@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -6,8 +7,12 @@ use std::thread;
 use rustls::Connection;
 
 use super::*;
-use crate::net::tls::peers::{Ours, Pair, combinations, heard, pair};
+use crate::net::tls::Session;
+use crate::net::tls::peers::{Ours, Pair, combinations, give, heard, pair, said, session, take};
 use crate::ring::Direct;
+
+/// A record's type, none at the end, and its payload.
+type Arrival = Result<(Option<u8>, Vec<u8>), Errno>;
 
 /// A kernel that does as it is told and writes down what it was asked for.
 #[derive(Debug, Default)]
@@ -18,6 +23,10 @@ struct Scripted {
     record: Option<Errno>,
     keys: Vec<Vec<u8>>,
     records: Vec<(u8, Vec<u8>)>,
+    receive_key: Option<Errno>,
+    receive_keys: Vec<Vec<u8>>,
+    /// What is received, one after the other; then nothing.
+    arrivals: VecDeque<Arrival>,
 }
 
 impl TlsCalls for Scripted {
@@ -45,9 +54,46 @@ impl TlsCalls for Scripted {
         self.records.push((kind, payload.to_vec()));
         Ok(payload.len())
     }
+
+    fn set_tls_receive(&mut self, _socket: Fd, info: &[u8]) -> Result<(), Errno> {
+        self.receive_keys.push(info.to_vec());
+        self.receive_key.map_or(Ok(()), Err)
+    }
+
+    fn receive_tls_record(
+        &mut self,
+        _socket: Fd,
+        into: &mut [u8],
+    ) -> Result<(Option<u8>, usize), Errno> {
+        let (kind, payload) = self.arrivals.pop_front().unwrap_or(Err(Errno::EAGAIN))?;
+        into[..payload.len()].copy_from_slice(&payload);
+        Ok((kind, payload.len()))
+    }
+
+    fn receive_now(&mut self, _socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        assert!(peek && into.len() == 1, "data is received elsewhere");
+        match self.arrivals.front() {
+            None => Err(Errno::EAGAIN),
+            Some(Err(errno)) => Err(*errno),
+            Some(Ok((Some(23), payload))) => Ok(payload.len().min(1)),
+            Some(Ok((Some(_), _))) => Err(Errno::EIO),
+            Some(Ok((None, _))) => Ok(0),
+        }
+    }
 }
 
 const SOCKET: Fd = Fd(-1);
+
+/// A server's session that rustls has given away, and the client at its other end.
+fn given_away(version: Version, aead: Aead) -> (Session, Connection) {
+    let (mut session, peer) = session(version, aead);
+    let _transmit = session.give_away().unwrap();
+    (session, peer)
+}
+
+fn receive(session: &mut Session, bytes: &[u8], plain: &mut Vec<u8>) {
+    session.receive(bytes, &mut Vec::new(), plain, &mut Vec::new()).unwrap();
+}
 
 #[test]
 fn the_probe_says_what_is_missing_and_what_to_do() {
@@ -134,6 +180,112 @@ fn where_keys_can_not_change_nothing_is_announced() {
 }
 
 #[test]
+fn decrypting_is_asked_for_and_goes_on_when_keys_change() {
+    let able = probe(&mut Scripted::default());
+    let old = probe(&mut Scripted { second_key: Some(Errno::EBUSY), ..Scripted::default() });
+    let unable = probe(&mut Scripted { receive_key: Some(Errno::EINVAL), ..Scripted::default() });
+    let aead = Aead::Aes128Gcm;
+    for (report, new, older) in [
+        (able, false, false),
+        (able.with_receive(), true, true),
+        (old.with_receive(), false, true),
+        (unable.with_receive(), false, false),
+    ] {
+        let decrypts = |version| report.decrypts(version, aead);
+        assert_eq!((decrypts(Version::Tls13), decrypts(Version::Tls12)), (new, older));
+        assert_eq!(report.verdict(Version::Tls13, aead), Verdict::Works);
+    }
+}
+
+#[test]
+fn a_record_that_is_no_data_is_found_and_data_left_where_it_is() {
+    let found = |arrival: Option<Arrival>| {
+        let arrivals = arrival.into_iter().collect();
+        let mut kernel = Scripted { arrivals, ..Scripted::default() };
+        let found = control_record(&mut kernel, SOCKET, &mut [0; 10]);
+        (found, kernel.arrivals.len())
+    };
+    let alert = Ok((Some(21), vec![1, 0]));
+    assert_eq!(found(Some(alert)), (Ok(Found::Record(21, 2)), 0));
+    assert_eq!(found(Some(Ok((Some(23), vec![1, 2, 3])))), (Ok(Found::Data), 1));
+    assert_eq!(found(Some(Ok((None, Vec::new())))), (Ok(Found::End), 1));
+    assert_eq!(found(None), (Ok(Found::Nothing), 0));
+    for errno in [Errno::EBADMSG, Errno::ECONNRESET] {
+        assert_eq!(found(Some(Err(errno))).0, Err(KernelError::Broken(errno)));
+    }
+}
+
+#[test]
+fn a_session_gives_its_receiving_key_at_a_record_s_boundary_only() {
+    for (version, aead) in combinations() {
+        let (mut session, mut peer) = given_away(version, aead);
+        let mut wire = said(&mut peer, b"hello");
+        let last = wire.split_off(wire.len() - 3);
+        let mut plain = Vec::new();
+        receive(&mut session, &wire[..2], &mut plain);
+        assert_eq!(session.missing(), 3, "of the head");
+        receive(&mut session, &wire[2..], &mut plain);
+        assert_eq!((session.missing(), plain.len()), (3, 0), "{version:?} {aead:?}");
+        assert!(session.receive_key().is_none());
+        receive(&mut session, &last, &mut plain);
+        assert_eq!((session.missing(), &*plain), (0, &b"hello"[..]));
+        let key = session.receive_key().unwrap();
+        // TLS 1.2 has counted the handshake's last message.
+        let before = u64::from(version == Version::Tls12);
+        assert_eq!((key.version(), key.aead(), key.sequence()), (version, aead, 1 + before));
+        let closed = session.receive_opened((21, &[1, 0]), true).unwrap();
+        assert!(closed.0.closed && closed.1.is_none() && session.is_closed());
+    }
+}
+
+#[test]
+fn what_rustls_holds_is_sent_before_a_session_is_given_away() {
+    for (version, aead) in combinations() {
+        let (mut session, mut peer) = session(version, aead);
+        let is_new = version == Version::Tls13;
+        for round in 0..2 {
+            assert_eq!(session.owes_answer(), is_new, "{version:?}, round {round}");
+            assert_eq!(session.can_be_given_away(), !is_new);
+            if is_new {
+                let mut wire = Vec::new();
+                session.answer(&mut wire).unwrap();
+                give(&mut peer, &wire).unwrap();
+                assert!(heard(&mut peer).is_empty(), "it says nothing");
+                assert!(session.can_be_given_away() && !session.owes_answer());
+                peer.refresh_traffic_keys().unwrap();
+            }
+            let wire = said(&mut peer, b"hello");
+            let mut plain = Vec::new();
+            receive(&mut session, &wire, &mut plain);
+            assert_eq!(plain, b"hello");
+        }
+        let mut wire = Vec::new();
+        session.send(b"bye", crate::runtime::clock::now(), &mut wire).unwrap();
+        give(&mut peer, &wire).unwrap();
+        assert_eq!(heard(&mut peer), b"bye");
+        session.give_away().unwrap();
+    }
+}
+
+#[test]
+fn a_new_key_of_the_peer_is_given_to_who_opens_and_a_flood_of_them_refused() {
+    let (mut session, _peer) = given_away(Version::Tls13, Aead::Aes256Gcm);
+    let mut update =
+        |reply, after_data| session.receive_opened((22, &[24, 0, 0, 1, reply]), after_data);
+    let (received, key) = update(1, true).unwrap();
+    assert!(received.key_update && key.unwrap().sequence() == 0);
+    let (received, key) = update(0, true).unwrap();
+    assert!(!received.key_update && key.is_some());
+    let mut in_a_row = (0..40).map(|_| update(0, false));
+    assert!(in_a_row.any(|result| result.is_err()), "each costs us the making of a key");
+    assert!((0..100).all(|_| update(0, true).is_ok()), "with data between them they are welcome");
+    assert!(session.receive_opened((99, b"what is this"), true).is_err());
+    assert_eq!(session.take_alert_code(), Some(10));
+    let error = session.fail_opened();
+    assert_eq!(session.take_alert_code(), Some(20), "{error}");
+}
+
+#[test]
 fn the_probe_runs_on_any_kernel() {
     let report = probe(&mut Direct);
     for row in report.combinations() {
@@ -182,7 +334,7 @@ fn on_a_kernel_with_tls_rustls_reads_writes_files_and_the_end() {
         for ours in [Ours::Server, Ours::Client] {
             let Pair { transmit, mut peer, .. } = pair(ours, version, aead);
             // What rustls has not sent is none of this connection's.
-            drop(crate::net::tls::peers::take(&mut peer));
+            drop(take(&mut peer));
             let (mut stream, theirs) = connection();
             let peer = thread::spawn(move || listen(peer, theirs));
             let socket = Fd(stream.as_raw_fd());
@@ -207,6 +359,47 @@ fn on_a_kernel_with_tls_rustls_reads_writes_files_and_the_end() {
         }
     }
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_TLS: scripts/vm.sh"]
+fn on_a_kernel_with_tls_data_is_received_plain_and_all_else_is_told() {
+    let report = probe(&mut Direct).with_receive();
+    for (version, aead) in combinations() {
+        let is_able = report.decrypts(version, aead);
+        println!("{version:?} {}: decrypts: {is_able}", aead.name());
+        if !is_able {
+            continue;
+        }
+        let (session, mut peer) = given_away(version, aead);
+        let (ours, mut theirs) = connection();
+        ours.set_nonblocking(true).unwrap();
+        let socket = Fd(ours.as_raw_fd());
+        // What waits in the socket already is decrypted as well.
+        theirs.write_all(&said(&mut peer, b"before")).unwrap();
+        decrypt(&mut Direct, socket, &session.receive_key().unwrap()).unwrap();
+        let text: Vec<u8> = (0..251).cycle().take(100_000).collect();
+        theirs.write_all(&said(&mut peer, &text)).unwrap();
+        peer.send_close_notify();
+        theirs.write_all(&take(&mut peer)).unwrap();
+        drop(theirs);
+        let mut all = Vec::new();
+        let mut room = [0; 20_000];
+        loop {
+            match Direct.receive_now(socket, &mut room, false) {
+                Ok(len) => all.extend_from_slice(&room[..len]),
+                Err(Errno::EAGAIN) => thread::yield_now(),
+                Err(errno) => {
+                    assert_eq!(errno, Errno::EIO);
+                    break;
+                }
+            }
+        }
+        assert!(all.starts_with(b"before") && all[6..] == text, "{} bytes", all.len());
+        let found = control_record(&mut Direct, socket, &mut room).unwrap();
+        assert_eq!((found, &room[..2]), (Found::Record(21, 2), &[1, 0][..]));
+        assert_eq!(control_record(&mut Direct, socket, &mut room), Ok(Found::End));
+    }
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Receiver {
     opener: Opener,
+    /// Kept for a kernel that is to open records in our place.
+    key: TrafficKey,
     version: Version,
     /// The beginning of a message that goes on in the next record.
     pub(super) message: Vec<u8>,
@@ -74,6 +76,7 @@ impl Receiver {
     pub fn new(key: &TrafficKey) -> Result<Self, RecordError> {
         Ok(Self {
             opener: Opener::new(key)?,
+            key: key.at(key.sequence()),
             version: key.version(),
             message: Vec::new(),
             key_updates: 0,
@@ -104,18 +107,56 @@ impl Receiver {
             let wanted = self.opener.record_len(bytes)?.unwrap_or(HEAD);
             return Ok(RecordRead::NeedMore(wanted - bytes.len()));
         };
-        if opened.kind != Kind::Handshake && !self.message.is_empty() {
+        let event = self.take(source, opened.kind, bytes, opened.payload)?;
+        Ok(RecordRead::Record { len: opened.len, event })
+    }
+
+    /// Takes a record that somebody else has opened, of this type. `after_data` says whether data
+    /// has come since the one before.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
+    pub fn take_opened(
+        &mut self,
+        source: &mut KeySource,
+        (kind, payload): (u8, &[u8]),
+        after_data: bool,
+    ) -> Result<Event, RecordError> {
+        let kind = Kind::from_number(kind)?;
+        if after_data {
+            self.key_updates = 0;
+        }
+        if payload.is_empty() && kind != Kind::Data {
+            return Err(RecordError::Empty);
+        }
+        self.take(source, kind, payload, 0..payload.len())
+    }
+
+    /// The key of what comes next, for who opens records in our place from now on. None while a
+    /// message goes on in the next record.
+    #[must_use]
+    pub fn next_key(&self) -> Option<TrafficKey> {
+        self.message.is_empty().then(|| self.key.at(self.opener.sequence()))
+    }
+
+    fn take(
+        &mut self,
+        source: &mut KeySource,
+        kind: Kind,
+        bytes: &[u8],
+        payload: Range<usize>,
+    ) -> Result<Event, RecordError> {
+        if kind != Kind::Handshake && !self.message.is_empty() {
             return Err(RecordError::MessageBoundary);
         }
-        let event = match opened.kind {
+        match kind {
             Kind::Data => {
                 self.key_updates = 0;
-                Event::Data(opened.payload)
+                Ok(Event::Data(payload))
             }
-            Kind::Alert => self.take_alert(&bytes[opened.payload])?,
-            Kind::Handshake => self.take_handshake(source, &bytes[opened.payload])?,
-        };
-        Ok(RecordRead::Record { len: opened.len, event })
+            Kind::Alert => self.take_alert(&bytes[payload]),
+            Kind::Handshake => self.take_handshake(source, &bytes[payload]),
+        }
     }
 
     /// In TLS 1.3 the level means nothing (RFC 8446, section 6).
@@ -215,8 +256,8 @@ impl Receiver {
         if self.key_updates > KEY_UPDATES_MAX {
             return Err(RecordError::KeyUpdates);
         }
-        let key = source.next_receive().map_err(RecordError::Rustls)?;
-        self.opener = Opener::new(&key)?;
+        self.key = source.next_receive().map_err(RecordError::Rustls)?;
+        self.opener = Opener::new(&self.key)?;
         Ok(Event::KeyUpdate { reply })
     }
 }

@@ -1,10 +1,10 @@
-//! A connection that rustls has given away, so that the kernel can encrypt what it sends: what is
-//! received is opened here, and what is sent is sealed here where the kernel does not.
+//! A connection that rustls has given away, so that the kernel can encrypt what it sends, and open
+//! what it receives: what the kernel does not do is done here.
 
 use super::super::error::{Fault, TlsError};
 use super::super::keys::{Aead, KeySource, TrafficKey};
 use super::super::records::{Event, Receiver, RecordError, RecordRead, Sealer};
-use super::{Connection, Info, Received, Session};
+use super::{Connection, Info, RECORD_MAX, Received, Session};
 use crate::proto::tls::Version;
 
 /// What is left of a session.
@@ -44,6 +44,29 @@ impl Session {
     #[must_use]
     pub const fn can_be_given_away(&self) -> bool {
         self.carry.is_empty() && !self.unanswered
+    }
+
+    /// Whether rustls may hold something that it sends before what is sent next, such as the answer
+    /// to a peer that wants our next key, or tickets wait for that.
+    #[must_use]
+    pub const fn owes_answer(&self) -> bool {
+        self.unanswered && matches!(self.connection, Connection::Server(_) | Connection::Client(_))
+    }
+
+    /// Sends what is held, before a record without payload, which peers pass over (RFC 8446,
+    /// section 5.1; RFC 5246, section 6.2.1).
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    pub fn answer(&mut self, wire: &mut Vec<u8>) -> Result<(), TlsError> {
+        if self.said_end {
+            return Err(TlsError::of(Fault::Internal));
+        }
+        let before = wire.len();
+        self.encrypt(&[], RECORD_MAX, wire)?;
+        self.add_tickets(wire, before);
+        self.unanswered = false;
+        Ok(())
     }
 
     /// Takes the connection from rustls: the key of what is sent is for who seals that from now
@@ -95,6 +118,67 @@ impl Session {
         match &mut self.connection {
             Connection::KernelSession(given) => Some(&mut given.source),
             Connection::Server(_) | Connection::Client(_) | Connection::Gone => None,
+        }
+    }
+
+    /// How many bytes are missing of the record that has come in part; 0 when none has. At least so
+    /// many come, or the peer breaks a rule.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        const HEAD: usize = 5;
+        match *self.carry {
+            [] => 0,
+            [_, _, _, high, low, ref rest @ ..] => {
+                let len = usize::from(u16::from_be_bytes([high, low]));
+                len.saturating_sub(rest.len())
+            }
+            ref head => HEAD - head.len(),
+        }
+    }
+
+    /// The key of what is received next, for who opens that from now on. None where nothing was
+    /// given away, or something has come in part.
+    #[must_use]
+    pub fn receive_key(&self) -> Option<TrafficKey> {
+        match &self.connection {
+            Connection::KernelSession(given) if self.carry.is_empty() => given.receiver.next_key(),
+            Connection::KernelSession(_)
+            | Connection::Server(_)
+            | Connection::Client(_)
+            | Connection::Gone => None,
+        }
+    }
+
+    /// Takes a record that somebody else has opened, which is not one of data: its type, and its
+    /// payload. `after_data` says whether data has come since the last one. With a new key of the
+    /// peer, that is returned, for who opens.
+    ///
+    /// # Errors
+    /// As [`Session::receive`]; [`Session::take_alert_code`] has the alert for the peer.
+    pub fn receive_opened(
+        &mut self,
+        record: (u8, &[u8]),
+        after_data: bool,
+    ) -> Result<(Received, Option<TrafficKey>), TlsError> {
+        let Connection::KernelSession(given) = &mut self.connection else {
+            return Err(TlsError::of(Fault::Internal));
+        };
+        let taken = given.receiver.take_opened(&mut given.source, record, after_data);
+        let event = taken.map_err(|error| given.fail(error, &mut Vec::new()))?;
+        self.closed = event == Event::Closed;
+        let key_update = event == Event::KeyUpdate { reply: true };
+        let received = Received { closed: self.closed, key_update, ..Received::default() };
+        let is_new = matches!(event, Event::KeyUpdate { .. });
+        Ok((received, if is_new { given.receiver.next_key() } else { None }))
+    }
+
+    /// A record came that somebody else could not open.
+    pub fn fail_opened(&mut self) -> TlsError {
+        match &mut self.connection {
+            Connection::KernelSession(given) => given.fail(RecordError::Decrypt, &mut Vec::new()),
+            Connection::Server(_) | Connection::Client(_) | Connection::Gone => {
+                TlsError::of(Fault::Internal)
+            }
         }
     }
 
