@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use ringway::ring::sim::Sim;
 use ringway::ring::{
     Completion, DatagramSocketOptions, Driver, DriverCounters, DriverError, Fd, Op, OpenFile,
-    Outbox, Pipe, SendReport, SocketAddress, SocketError, StreamOptions, Syscalls, TlsCalls, Token,
+    Outbox, Pipe, Residence, SendReport, SocketAddress, SocketError, StreamOptions, Syscalls,
+    TlsCalls, Token,
 };
 use ringway::server::Worker;
 
@@ -189,8 +190,8 @@ impl Syscalls for Metered {
         beside!(self.0.look_at(file))
     }
 
-    fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool {
-        beside!(self.0.is_resident(file, offset, len))
+    fn residence(&mut self, file: Fd, offset: u64, len: usize) -> Residence {
+        beside!(self.0.residence(file, offset, len))
     }
 
     fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
@@ -297,7 +298,11 @@ impl TlsCalls for Metered {
         beside!(self.0.receive_tls_record(socket, into))
     }
 
-    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        beside!(self.0.receive_now(socket, into, peek))
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8]) -> Result<usize, Errno> {
+        beside!(self.0.receive_now(socket, into))
+    }
+
+    fn fill_pipe(&mut self, writer: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+        beside!(self.0.fill_pipe(writer, bytes))
     }
 }

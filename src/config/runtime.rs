@@ -57,7 +57,7 @@ table! {
         "handoff_ratio" handoff_ratio: Option<f64> = Some(1.5), HANDOFF_RATIO;
         /// Whether the kernel encrypts what a connection of TLS sends, from its first large file or
         /// bulk flow on: "auto" (where it can), "both" (it also decrypts what bulk flows receive,
-        /// which is then spliced, too: from Linux 6.14 on, or in TLS 1.2), or "off" for never.
+        /// which is then spliced, too: from Linux 6.14 on), or "off" for never.
         "kernel_tls" kernel_tls: KernelTls = KernelTls::Auto, Choice(KERNEL_TLS_WORDS);
         /// Sends that are made without a copy, by io_uring: "auto" (of 16 KiB or more, to peers on
         /// other hosts, until the kernel says that it has copied), a size from which on all are, or

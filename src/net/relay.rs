@@ -18,6 +18,9 @@ use crate::runtime::{Budget, Reactor};
 /// nothing but such.
 const CONTROL_COST: usize = 4 * 1024;
 
+/// What a pipe has to take for a record of TLS, in bytes, however its pages lie.
+const RECORD_ROOM: usize = 64 * 1024;
+
 /// Bytes on their way from one stream to the other, and how they go.
 #[derive(Debug, Default)]
 pub struct Direction {
@@ -223,15 +226,14 @@ impl Direction {
                 pumped.busy = true;
                 break;
             }
-            let borrowed = match pipe {
-                Some(pipe) => *pipe,
-                None => match pipes.take(reactor.driver()) {
-                    Ok(new) => *pipe.insert(new),
-                    Err(_) => {
-                        pumped.refused = true;
-                        break;
-                    }
-                },
+            if pipe.is_none() {
+                *pipe = pipes.take(reactor.driver()).ok();
+            }
+            // Some kernels drop what of a record of TLS finds no room.
+            let least = if source.is_plain() { 1 } else { RECORD_ROOM };
+            let Some(borrowed) = pipe.filter(|pipe| pipe.capacity >= least) else {
+                pumped.refused = true;
+                break;
             };
             match fill(reactor, key, (source, from), borrowed)? {
                 Filled::Moved(moved) => {
@@ -253,8 +255,8 @@ impl Direction {
     }
 
     /// Tells the sink that nothing more comes, once all that came was sent; true when it is told
-    /// now. If the source was cut, a sink by TLS gets FIN without close_notify; a plain sink gets
-    /// nothing here, and must be reset.
+    /// now. If the source was cut, a sink by TLS gets FIN without close_notify; one that does not
+    /// tell cuts so gets nothing here, and must be reset.
     ///
     /// # Errors
     /// The sink is broken.
@@ -273,7 +275,7 @@ impl Direction {
             return Ok(false);
         }
         if self.cut {
-            self.shut = !sink.is_plain();
+            self.shut = sink.tells_cuts();
             return if self.shut {
                 sink.shutdown_unsaid(reactor).map(|()| true)
             } else {
@@ -333,13 +335,23 @@ fn fill<D: Driver, T: Copy>(
         }
         Err(Errno::EINTR) => return Ok(Filled::Moved(0)),
         // By TLS, a record without data, or one of another type.
-        Ok(0) | Err(Errno::EINVAL | Errno::EBADMSG) if !source.is_plain() => {}
+        Ok(0) | Err(Errno::EINVAL) if !source.is_plain() => {}
+        Err(Errno::EBADMSG) if !source.is_plain() => {
+            source.fail_opened(reactor);
+            return Err(Broken::Source(Errno::EPROTO));
+        }
         Ok(0) => return Ok(Filled::End { cut: false }),
         Err(errno) => return Err(Broken::Source(errno)),
     }
     match source.take_control(reactor) {
-        Control::Data if moved.is_err() => Err(Broken::Source(Errno::EINVAL)),
-        Control::Quiet | Control::Data => Ok(Filled::Control),
+        Control::Quiet => Ok(Filled::Control),
+        Control::Data(buf) => match reactor.driver().fill_pipe(pipe.writer, &buf) {
+            Ok(len) if len == buf.len() => Ok(Filled::Moved(len)),
+            Ok(_) => Err(Broken::Source(Errno::EIO)),
+            Err(errno) => Err(Broken::Source(errno)),
+        },
+        // The kernel refuses, though there is nothing that it could refuse.
+        Control::Nothing if moved.is_err() => Err(Broken::Source(Errno::EPROTO)),
         Control::Nothing => {
             source.watch_readable(reactor, key);
             Ok(Filled::Control)

@@ -53,12 +53,12 @@ pub(super) struct Secure {
 }
 
 /// What stands where data was expected of a kernel that decrypts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Control {
     /// Nothing that concerns the caller: more may come at once.
     Quiet,
-    /// Data: there was no need to ask.
-    Data,
+    /// Data, behind a record that had none.
+    Data(Buf),
     /// Nothing yet.
     Nothing,
     /// The peer sends no more; whether it has said so is for [`Session::is_closed`].
@@ -128,10 +128,12 @@ impl Secure {
         if !is_able || !matches!(calls.enable_tls(socket), Ok(()) | Err(Errno::EEXIST)) {
             return;
         }
-        self.offer = report.decrypts(version, aead).then(|| Arc::clone(&report));
         let given = self.session.give_away().and_then(|key| {
             match KernelSender::enable(calls, socket, &key, &report) {
-                Ok(sender) => self.sender = Some(sender),
+                Ok(sender) => {
+                    self.sender = Some(sender);
+                    self.offer = report.decrypts(version, aead).then_some(report);
+                }
                 Err(error) => {
                     tracing::debug!(%error, "TLS goes on without the kernel");
                     self.session.keep(&key)?;
@@ -157,7 +159,9 @@ impl Secure {
     /// Lets the kernel decrypt what is received from now on, if it can and encrypts what is sent.
     /// No receive is in flight, and [`Session::missing`] says that nothing is.
     pub(super) fn offload_receive<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
-        if self.receives_plain || !self.is_offloaded() || self.offer.take().is_none() {
+        // After our end the kernel would tell of a record in part as if it were whole.
+        let has_ended = self.session.has_said_end();
+        if self.receives_plain || !self.is_offloaded() || has_ended || self.offer.take().is_none() {
             return;
         }
         let Some(key) = self.session.receive_key() else { return };
@@ -172,6 +176,12 @@ impl Secure {
         self.data_since = true;
     }
 
+    /// A record came that the kernel cannot decrypt.
+    pub(super) fn fail_opened(&mut self) -> Control {
+        self.error = Some(Box::new(self.session.fail_opened()));
+        Control::Failed
+    }
+
     /// Takes what stands where data was expected of a kernel that decrypts.
     pub(super) fn take_control<D: Driver, T: Copy>(
         &mut self,
@@ -183,13 +193,14 @@ impl Secure {
         room.resize(CONTROL_MAX, 0);
         let (kind, len) = match kernel::control_record(driver, socket, room) {
             Ok(Found::Record(kind, len)) => (kind, len),
-            Ok(Found::Data) => return Control::Data,
+            Ok(Found::Data(0)) => return Control::Quiet,
+            Ok(Found::Data(len)) => {
+                self.data_since = true;
+                return Control::Data(Buf::copy_of(room.get(..len).unwrap_or_default()));
+            }
             Ok(Found::Nothing) => return Control::Nothing,
             Ok(Found::End) => return Control::End,
-            Err(KernelError::Broken(Errno::EBADMSG)) => {
-                self.error = Some(Box::new(self.session.fail_opened()));
-                return Control::Failed;
-            }
+            Err(KernelError::Broken(Errno::EBADMSG)) => return self.fail_opened(),
             Err(_) => return Control::Failed,
         };
         let payload = room.get(..len).unwrap_or_default();
@@ -393,3 +404,6 @@ impl Secure {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

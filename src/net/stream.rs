@@ -363,6 +363,11 @@ impl Stream {
         if !self.say_end(reactor, key) {
             return Ok(false);
         }
+        if self.receives_plain() {
+            // It was said by TLS. After FIN the kernel would tell of a record in part as if it were
+            // whole: that follows when the connection is closed.
+            return Ok(true);
+        }
         reactor.driver().shutdown_write(socket).map(|()| true)
     }
 
@@ -385,9 +390,17 @@ impl Stream {
         key: Key,
         completion: Completion,
     ) -> StreamEvent {
+        let verb = completion.token.verb;
         let event = self.handle_plain(reactor, key, completion);
         if self.tls.is_none() {
             return event;
+        }
+        if self.receives_plain() {
+            return if verb == Verb::Receive {
+                self.handle_decrypted(reactor, event)
+            } else {
+                event
+            };
         }
         match self.connecting {
             Connecting::No => self.handle_secured(reactor, key, event),

@@ -233,6 +233,10 @@ impl OnKernel for KernelDriver {
         whichever!(self, driver => driver.encrypted(socket));
     }
 
+    fn decrypted(&mut self, socket: Fd) {
+        whichever!(self, driver => driver.decrypted(socket));
+    }
+
     #[inline]
     fn closing(&mut self, fd: Fd) {
         whichever!(self, driver => driver.closing(fd));

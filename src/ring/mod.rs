@@ -51,6 +51,17 @@ pub struct Pipe {
     pub capacity: usize,
 }
 
+/// Which of some bytes of a file are in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residence {
+    /// All of them.
+    Whole,
+    /// The first and the last one; the kernel does not tell of the others.
+    Ends,
+    /// Not all of them.
+    Missing,
+}
+
 /// A file or folder that was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFile {
@@ -343,12 +354,17 @@ pub trait TlsCalls {
         into: &mut [u8],
     ) -> Result<(Option<u8>, usize), Errno>;
 
-    /// Receives at most so many bytes without waiting; 0 is the end of the stream. `peek` leaves
-    /// them where they are.
+    /// Receives at most so many bytes without waiting; 0 is the end of the stream.
     ///
     /// # Errors
     /// As `recv(2)`; `EAGAIN` when none has come.
-    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno>;
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Writes bytes to a pipe that has room for them.
+    ///
+    /// # Errors
+    /// As `write(2)`; `EAGAIN` when it has none.
+    fn fill_pipe(&mut self, writer: Fd, bytes: &[u8]) -> Result<usize, Errno>;
 }
 
 /// Calls that are made directly, because they never block and the ring would hand them to a
@@ -397,8 +413,8 @@ pub trait Syscalls {
     fn look_at(&mut self, file: Fd) -> Result<OpenFile, Errno>;
 
     /// Whether these bytes of a file are in memory, so that sending them waits for no disk
-    /// (`cachestat(2)`, Linux 6.5; without it a read that does not wait tries it).
-    fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool;
+    /// (`cachestat(2)`, Linux 6.5; without it reads that do not wait try the ends).
+    fn residence(&mut self, file: Fd, offset: u64, len: usize) -> Residence;
 
     /// Sends at most `max` bytes of a file from `offset` on, without waiting for the socket. 0 is
     /// the end of the file.

@@ -23,13 +23,16 @@ pub enum ConnectTarget {
 }
 
 impl ConnectTarget {
-    /// Whether an address is among them.
+    /// Whether an address is among them. One of version 4 that is written as one of version 6
+    /// (`::ffff:192.0.2.1`) is among none: it is a way round what is said of either version.
     #[must_use]
     pub fn covers(&self, address: &SocketAddress) -> bool {
         match *self {
             Self::Unix => address.path().is_some(),
             Self::Network { network, port } => address.ip().is_some_and(|ip| {
-                network.contains(&ip.ip()) && port.is_none_or(|port| port == ip.port())
+                let is_plain = ip.ip().to_canonical() == ip.ip();
+                let is_port = port.is_none_or(|port| port == ip.port());
+                is_plain && is_port && network.contains(&ip.ip())
             }),
         }
     }
@@ -151,6 +154,9 @@ mod tests {
         assert!(covers("10.0.0.1:80", "10.0.0.1:80") && !covers("10.0.0.1:80", "10.0.0.1:81"));
         assert!(covers("fd00::/8", "[fd01::1]:80") && !covers("fd00::/8", "[::1]:80"));
         assert!(covers("unix", "unix:/run/x") && !covers("unix", "127.0.0.1:80"));
+        assert!(
+            !covers("::/0", "[::ffff:8.8.8.8]:80") && !covers("8.0.0.0/8", "[::ffff:8.8.8.8]:80")
+        );
         assert!(!covers("0.0.0.0/0", "[::1]:80") && !covers("0.0.0.0/0", "unix:/run/x"));
     }
 }

@@ -174,7 +174,7 @@ impl Stream {
         let (driver, memory) = reactor.parts();
         let room = memory.work.lend();
         room.resize(missing, 0);
-        match driver.receive_now(socket, room, false) {
+        match driver.receive_now(socket, room) {
             Ok(0) => Some(self.handle_secured(reactor, key, StreamEvent::End)),
             Ok(len) => {
                 let bytes = Buf::copy_of(room.get(..len).unwrap_or_default());
@@ -203,10 +203,24 @@ impl Stream {
     ) -> Control {
         let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return Control::Failed };
         let control = tls.take_control(reactor, socket);
-        if control == Control::Failed {
+        if matches!(control, Control::Failed) {
             self.say_failure(reactor, false);
         }
         control
+    }
+
+    /// A record came that the kernel cannot decrypt. The peer is told, if it can be.
+    pub(in crate::net) fn fail_opened<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        if let Some(tls) = &mut self.tls {
+            tls.fail_opened();
+        }
+        self.say_failure(reactor, false);
+    }
+
+    /// Whether FIN without a word of TLS tells the peer of a cut: by TLS that we decrypt ourselves.
+    #[must_use]
+    pub fn tells_cuts(&self) -> bool {
+        self.tls.is_some() && !self.receives_plain()
     }
 
     /// Seals what is queued, or prepares the kernel for it; false when nothing can be sent now.
@@ -310,21 +324,7 @@ impl Stream {
         match event {
             // Its connection has ended, perhaps with an alert, behind which nothing is said.
             StreamEvent::Data(_) if self.abandoned => StreamEvent::Quiet,
-            StreamEvent::Data(_) if self.receives_plain() => {
-                self.note_moved();
-                event
-            }
             StreamEvent::Data(buf) => self.open(reactor, key, &buf),
-            // A record of another type than data, or one that cannot be decrypted.
-            StreamEvent::Broken(Errno::EIO | Errno::EBADMSG)
-                if self.receives_plain() && !self.abandoned =>
-            {
-                match self.take_control(reactor) {
-                    Control::Quiet | Control::Data | Control::Nothing => StreamEvent::Quiet,
-                    Control::End => StreamEvent::End,
-                    Control::Failed => StreamEvent::Broken(Errno::EPROTO),
-                }
-            }
             StreamEvent::End if self.tls.as_mut().is_some_and(|tls| tls.is_cut()) => {
                 StreamEvent::Broken(Errno::EPROTO)
             }
@@ -337,6 +337,47 @@ impl Stream {
             | StreamEvent::Secured
             | StreamEvent::ConnectFailed(_)
             | StreamEvent::Broken(_)
+            | StreamEvent::Quiet => event,
+        }
+    }
+
+    /// What came of a receive means where the kernel decrypts.
+    pub(super) fn handle_decrypted<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        event: StreamEvent,
+    ) -> StreamEvent {
+        if self.abandoned {
+            return StreamEvent::Quiet;
+        }
+        match event {
+            StreamEvent::Data(_) => {
+                self.note_moved();
+                event
+            }
+            // A record of another type than data, or, as it seems, the end: that may be a record
+            // without bytes.
+            StreamEvent::Broken(Errno::EIO) | StreamEvent::End => {
+                match self.take_control(reactor) {
+                    Control::Quiet | Control::Nothing => StreamEvent::Quiet,
+                    Control::Data(buf) => StreamEvent::Data(buf),
+                    Control::End => StreamEvent::End,
+                    Control::Failed => StreamEvent::Broken(Errno::EPROTO),
+                }
+            }
+            // A record that cannot be decrypted, or is none.
+            StreamEvent::Broken(Errno::EBADMSG | Errno::EINVAL) => {
+                self.fail_opened(reactor);
+                StreamEvent::Broken(Errno::EPROTO)
+            }
+            StreamEvent::Broken(_)
+            | StreamEvent::Starved
+            | StreamEvent::Sent(_)
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::Secured
+            | StreamEvent::ConnectFailed(_)
             | StreamEvent::Quiet => event,
         }
     }

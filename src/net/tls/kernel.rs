@@ -163,16 +163,19 @@ pub fn decrypt<S: TlsCalls + ?Sized>(
 pub enum Found {
     /// A record of this type; so many bytes of its payload.
     Record(u8, usize),
-    /// Data.
-    Data,
-    /// Nothing yet, or a record of data that was empty.
+    /// Data: so many bytes, perhaps none.
+    Data(usize),
+    /// Nothing yet.
     Nothing,
     /// The end of the stream.
     End,
 }
 
-/// Receives a record of another type than data, behind the data that has come. `into` has room for
-/// a record.
+/// Receives what comes next, where it is no data, or a record of data without bytes. `into` has
+/// room for a record.
+///
+/// Nothing is looked at without being taken: of a look the kernel keeps what it has decrypted, in
+/// memory that nobody accounts for, and a peer could send nothing but records without bytes.
 ///
 /// # Errors
 /// [`KernelError::Broken`]; with `EBADMSG` the record cannot be decrypted.
@@ -181,15 +184,8 @@ pub fn control_record<S: TlsCalls + ?Sized>(
     socket: Fd,
     into: &mut [u8],
 ) -> Result<Found, KernelError> {
-    // Data stays where it is: it is received as all data is.
-    match calls.receive_now(socket, &mut [0], true) {
-        Ok(0) => return Ok(Found::End),
-        Ok(_) => return Ok(Found::Data),
-        Err(Errno::EAGAIN) => return Ok(Found::Nothing),
-        Err(Errno::EIO) => {}
-        Err(errno) => return Err(KernelError::Broken(errno)),
-    }
     match calls.receive_tls_record(socket, into) {
+        Ok((Some(kind), len)) if kind == Kind::Data.number() => Ok(Found::Data(len)),
         Ok((Some(kind), len)) => Ok(Found::Record(kind, len)),
         Ok((None, 0)) => Ok(Found::End),
         Ok((None, _)) => Err(KernelError::Broken(Errno::EPROTO)),

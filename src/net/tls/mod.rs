@@ -12,7 +12,7 @@ pub mod kernel;
 mod key_log;
 mod keys;
 #[cfg(test)]
-mod peers;
+pub(super) mod peers;
 mod pins;
 mod policy;
 pub mod records;

@@ -150,7 +150,7 @@ pub(super) fn said(peer: &mut Connection, text: &[u8]) -> Vec<u8> {
 }
 
 /// A server's session after its handshake, and its client.
-pub(super) fn session(version: Version, aead: Aead) -> (Session, Connection) {
+pub(in crate::net) fn session(version: Version, aead: Aead) -> (Session, Connection) {
     let (server, client) = configs(version, aead);
     let name = ServerName::try_from("localhost").unwrap();
     let mut session = Session::server(&server, 1 << 16).unwrap();

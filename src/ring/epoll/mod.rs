@@ -513,6 +513,11 @@ impl OnKernel for Epoll {
         self.table.give_out(fd);
     }
 
+    fn decrypted(&mut self, socket: Fd) {
+        // A short read is not one that has read all.
+        self.table.at(socket).is_ended = true;
+    }
+
     fn closing(&mut self, fd: Fd) {
         let watched = self.table.at(fd);
         if watched.is_registered && !watched.is_ours {

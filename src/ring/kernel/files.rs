@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use crate::mem::Pool;
-use crate::ring::Fd;
+use crate::ring::{Fd, Residence};
 
 /// The number of `cachestat(2)`, the same on all architectures (Linux 6.5).
 const SYS_CACHESTAT: libc::c_long = 451;
@@ -27,7 +27,7 @@ struct CacheStat {
 }
 
 /// Whether these bytes of a file are all in memory.
-pub(in crate::ring) fn is_resident(file: Fd, offset: u64, len: usize) -> bool {
+pub(in crate::ring) fn residence(file: Fd, offset: u64, len: usize) -> Residence {
     let range = Range { offset, len: len as u64 };
     let mut stat = CacheStat::default();
     // SAFETY: the kernel reads a range and writes a stat, both of the layout that it expects; a
@@ -35,12 +35,14 @@ pub(in crate::ring) fn is_resident(file: Fd, offset: u64, len: usize) -> bool {
     let result =
         unsafe { libc::syscall(SYS_CACHESTAT, file.0, &raw const range, &raw mut stat, 0_u32) };
     if result != 0 {
-        return is_readable_now(file, offset) && is_readable_now(file, offset + len as u64 - 1);
+        let last = offset + (len as u64).max(1) - 1;
+        let has_ends = is_readable_now(file, offset) && is_readable_now(file, last);
+        return if has_ends { Residence::Ends } else { Residence::Missing };
     }
     let page = page_size();
     let end = offset + (len as u64).max(1);
     let pages = end.div_ceil(page) - offset / page;
-    stat.cached >= pages
+    if stat.cached >= pages { Residence::Whole } else { Residence::Missing }
 }
 
 /// Whether one byte can be read without waiting for a disk.

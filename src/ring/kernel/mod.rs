@@ -29,8 +29,8 @@ pub(super) use self::poll::{Change, Poller};
 pub use self::send_batch::SendBatch;
 pub use self::tls::Direct;
 use crate::ring::{
-    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
-    StreamOptions, Syscalls,
+    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, Residence, SendReport, SocketAddress,
+    SocketError, StreamOptions, Syscalls,
 };
 
 /// What a pipe holds when its size cannot be set: 16 pages.
@@ -66,6 +66,12 @@ pub trait OnKernel {
 
     /// The kernel encrypts from now on what is sent on a socket: from a copy.
     fn encrypted(&mut self, socket: Fd) {
+        let _socket = socket;
+    }
+
+    /// The kernel decrypts from now on what is received on a socket: a receive ends before a record
+    /// of another type, which then waits although the socket has told of all that came.
+    fn decrypted(&mut self, socket: Fd) {
         let _socket = socket;
     }
 
@@ -118,7 +124,12 @@ impl<D: OnKernel> Syscalls for D {
         let [reader, writer] = ends.map(Fd);
         let wanted = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: F_SETPIPE_SZ takes an integer and touches no memory of ours.
-        let granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
+        let mut granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
+        if granted < 0 {
+            // A user with many pipes gets small ones.
+            // SAFETY: F_GETPIPE_SZ touches no memory of ours.
+            granted = unsafe { libc::fcntl(writer.0, libc::F_GETPIPE_SZ) };
+        }
         Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
     }
 
@@ -146,8 +157,8 @@ impl<D: OnKernel> Syscalls for D {
         look_at(unsafe { BorrowedFd::borrow_raw(file.0) })
     }
 
-    fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool {
-        files::is_resident(file, offset, len)
+    fn residence(&mut self, file: Fd, offset: u64, len: usize) -> Residence {
+        files::residence(file, offset, len)
     }
 
     fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {

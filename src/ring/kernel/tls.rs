@@ -40,12 +40,17 @@ impl TlsCalls for Direct {
         receive_record(socket, into)
     }
 
-    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8]) -> Result<usize, Errno> {
         let place = into.as_mut_ptr().cast();
         // SAFETY: the kernel writes at most as many bytes as `into` has.
-        let received = unsafe { libc::recv(socket.0, place, into.len(), flags) };
+        let received = unsafe { libc::recv(socket.0, place, into.len(), libc::MSG_DONTWAIT) };
         usize::try_from(received).map_err(|_| Errno::last())
+    }
+
+    fn fill_pipe(&mut self, writer: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+        // SAFETY: the kernel reads the bytes within the call.
+        let written = unsafe { libc::write(writer.0, bytes.as_ptr().cast(), bytes.len()) };
+        usize::try_from(written).map_err(|_| Errno::last())
     }
 }
 
@@ -68,6 +73,7 @@ impl<D: OnKernel> TlsCalls for D {
     }
 
     fn set_tls_receive(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
+        self.decrypted(socket);
         Direct.set_tls_receive(socket, info)
     }
 
@@ -79,8 +85,12 @@ impl<D: OnKernel> TlsCalls for D {
         Direct.receive_tls_record(socket, into)
     }
 
-    fn receive_now(&mut self, socket: Fd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        Direct.receive_now(socket, into, peek)
+    fn receive_now(&mut self, socket: Fd, into: &mut [u8]) -> Result<usize, Errno> {
+        Direct.receive_now(socket, into)
+    }
+
+    fn fill_pipe(&mut self, writer: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+        Direct.fill_pipe(writer, bytes)
     }
 }
 

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use super::Sim;
 use super::world::Object;
 use crate::ring::{
-    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
-    StreamOptions, Syscalls, TlsCalls,
+    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, Residence, SendReport, SocketAddress,
+    SocketError, StreamOptions, Syscalls, TlsCalls,
 };
 
 /// Files of this world do not change.
@@ -65,8 +65,8 @@ impl Syscalls for Sim {
         Ok(of_file(file, len))
     }
 
-    fn is_resident(&mut self, _file: Fd, _offset: u64, _len: usize) -> bool {
-        !self.chance(self.faults.spurious)
+    fn residence(&mut self, _file: Fd, _offset: u64, _len: usize) -> Residence {
+        if self.chance(self.faults.spurious) { Residence::Missing } else { Residence::Whole }
     }
 
     fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
@@ -194,7 +194,11 @@ impl TlsCalls for Sim {
         Err(Errno::EINVAL)
     }
 
-    fn receive_now(&mut self, _socket: Fd, _into: &mut [u8], _peek: bool) -> Result<usize, Errno> {
+    fn receive_now(&mut self, _socket: Fd, _into: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn fill_pipe(&mut self, _writer: Fd, _bytes: &[u8]) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
     }
 }

@@ -41,6 +41,16 @@ const ADDRESS: u32 = 24;
 /// Bytes of a connect's part of it.
 const CONNECT_LEN: u8 = 24;
 
+/// A word's place, the bits of it that are looked at, and what they are to be.
+type Word = (u32, u32, u32);
+
+/// Addresses of version 4 that are written as ones of version 6: `::ffff:0:0/96`.
+const MAPPED: [Word; 3] = [
+    (ADDRESS, u32::MAX, 0),
+    (ADDRESS + 4, u32::MAX, 0),
+    (ADDRESS + 8, u32::MAX, u32::from_ne_bytes([0, 0, 0xff, 0xff])),
+];
+
 /// Instructions of a program (`BPF_MAXINSNS`).
 const PROGRAM_MAX: usize = 4096;
 
@@ -92,43 +102,56 @@ const fn answer(is_allowed: bool) -> Instruction {
 
 /// The program that allows connects to these targets.
 fn program(targets: &[ConnectTarget]) -> Vec<Instruction> {
-    let mut all: Vec<Instruction> = targets.iter().flat_map(allowing).collect();
+    let mut all = deciding(libc::AF_INET6, &MAPPED, false);
+    all.extend(targets.iter().flat_map(allowing));
     all.push(answer(false));
     all
 }
 
 /// The part that allows connects to one target, and goes on behind it otherwise.
 fn allowing(target: &ConnectTarget) -> Vec<Instruction> {
-    let family = match target {
-        ConnectTarget::Unix => libc::AF_UNIX,
-        ConnectTarget::Network { network: IpNet::V4(_), .. } => libc::AF_INET,
-        ConnectTarget::Network { network: IpNet::V6(_), .. } => libc::AF_INET6,
-    };
-    let mut part = vec![load(FAMILY), equals(u32::try_from(family).unwrap_or(0))];
-    if let ConnectTarget::Network { network, port } = target {
-        if let Some(port) = port {
-            let [high, low] = port.to_be_bytes();
-            part.extend([load(PORT), equals(u32::from_ne_bytes([high, low, 0, 0]))]);
+    let (family, network, port) = match target {
+        ConnectTarget::Unix => return deciding(libc::AF_UNIX, &[], true),
+        ConnectTarget::Network { network: network @ IpNet::V4(_), port } => {
+            (libc::AF_INET, network, port)
         }
-        let (address, bits) = match network {
-            IpNet::V4(network) => {
-                (network.network().octets().to_vec(), network.netmask().octets().to_vec())
-            }
-            IpNet::V6(network) => {
-                (network.network().octets().to_vec(), network.netmask().octets().to_vec())
-            }
-        };
-        let words = address.chunks_exact(4).zip(bits.chunks_exact(4));
-        for (place, (address, bits)) in (ADDRESS..).step_by(4).zip(words) {
-            let word = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
-            match word(bits) {
-                0 => {}
-                u32::MAX => part.extend([load(place), equals(word(address))]),
-                bits => part.extend([load(place), mask(bits), equals(word(address))]),
-            }
+        ConnectTarget::Network { network: network @ IpNet::V6(_), port } => {
+            (libc::AF_INET6, network, port)
+        }
+    };
+    let mut wanted = Vec::new();
+    if let Some(port) = port {
+        let [high, low] = port.to_be_bytes();
+        wanted.push((PORT, u32::MAX, u32::from_ne_bytes([high, low, 0, 0])));
+    }
+    let (address, bits) = match network {
+        IpNet::V4(network) => {
+            (network.network().octets().to_vec(), network.netmask().octets().to_vec())
+        }
+        IpNet::V6(network) => {
+            (network.network().octets().to_vec(), network.netmask().octets().to_vec())
+        }
+    };
+    let words = address.chunks_exact(4).zip(bits.chunks_exact(4));
+    for (place, (address, bits)) in (ADDRESS..).step_by(4).zip(words) {
+        let word = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        wanted.push((place, word(bits), word(address)));
+    }
+    deciding(family, &wanted, true)
+}
+
+/// The part that decides of connects of a family where these words, of which bits are looked at,
+/// are as they are wanted, and goes on behind it otherwise.
+fn deciding(family: i32, wanted: &[Word], is_allowed: bool) -> Vec<Instruction> {
+    let mut part = vec![load(FAMILY), equals(u32::try_from(family).unwrap_or(0))];
+    for &(place, bits, word) in wanted {
+        match bits {
+            0 => {}
+            u32::MAX => part.extend([load(place), equals(word)]),
+            bits => part.extend([load(place), mask(bits), equals(word)]),
         }
     }
-    part.push(answer(true));
+    part.push(answer(is_allowed));
     // What does not equal goes on behind the answer.
     let len = part.len();
     for (at, instruction) in part.iter_mut().enumerate() {

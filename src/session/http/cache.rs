@@ -364,7 +364,7 @@ impl Opened {
         now: Instant,
         (start, len): (u64, usize),
     ) -> bool {
-        let ask = |start, len| driver.is_resident(self.fd, start, len);
+        let ask = |start, len| driver.residence(self.fd, start, len);
         self.residency.borrow_mut().covers(now, (start, len, self.info.len), ask)
     }
 

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ring::Residence;
+
 /// Bytes of a file that are asked about, and sent, at once.
 pub(super) const WINDOW: u64 = 2 * 1024 * 1024;
 
@@ -27,18 +29,26 @@ impl Residency {
         &mut self,
         now: Instant,
         (start, len, size): (u64, usize, u64),
-        mut ask: impl FnMut(u64, usize) -> bool,
+        mut ask: impl FnMut(u64, usize) -> Residence,
     ) -> bool {
+        self.covers_windows(now, (start, len, size), &mut ask)
+            .unwrap_or_else(|| ask(start, len) != Residence::Missing)
+    }
+
+    /// The same by windows; none where they say nothing.
+    fn covers_windows(
+        &mut self,
+        now: Instant,
+        (start, len, size): (u64, usize, u64),
+        ask: &mut impl FnMut(u64, usize) -> Residence,
+    ) -> Option<bool> {
         let bytes = len as u64;
         let last = start + bytes.max(1) - 1;
         let is_part = bytes < WINDOW / PART && bytes < size;
-        let (Ok(first), Ok(last)) =
-            (usize::try_from(start / WINDOW), usize::try_from(last / WINDOW))
-        else {
-            return ask(start, len);
-        };
+        let first = usize::try_from(start / WINDOW).ok()?;
+        let last = usize::try_from(last / WINDOW).ok()?;
         if last >= WINDOWS_MAX || is_part {
-            return ask(start, len);
+            return None;
         }
         if self.0.len() <= last {
             self.0.resize(last + 1, None);
@@ -50,14 +60,14 @@ impl Residency {
             }
             let place = number as u64 * WINDOW;
             let rest = size.saturating_sub(place).min(WINDOW);
-            let is_resident = ask(place, usize::try_from(rest).unwrap_or(usize::MAX));
-            *found = is_resident.then_some(now);
-            if !is_resident {
-                // It may be the part that nobody wants.
-                return ask(start, len);
+            let is_whole = ask(place, usize::try_from(rest).ok()?) == Residence::Whole;
+            *found = is_whole.then_some(now);
+            if !is_whole {
+                // What is missing may be a part that nobody wants.
+                return None;
             }
         }
-        true
+        Some(true)
     }
 }
 
@@ -65,7 +75,8 @@ impl Residency {
 mod tests {
     use super::*;
 
-    /// What was asked for, where the bytes of these places are not in memory.
+    /// What was asked for, where the bytes of these places are not in memory, and the kernel says
+    /// all that it knows.
     fn asked(
         residency: &mut Residency,
         now: Instant,
@@ -75,9 +86,24 @@ mod tests {
         let mut asked = Vec::new();
         let covers = residency.covers(now, wanted, |start, len| {
             asked.push((start, len));
-            !absent.iter().any(|place| (start..start + len as u64).contains(place))
+            let is_missing = absent.iter().any(|place| (start..start + len as u64).contains(place));
+            if is_missing { Residence::Missing } else { Residence::Whole }
         });
         (covers, asked)
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_tell_is_not_remembered() {
+        let (mut residency, now) = (Residency::default(), crate::runtime::clock::now());
+        let half = usize::try_from(WINDOW / 2).unwrap();
+        for _ in 0..2 {
+            let mut asked = Vec::new();
+            let covers = residency.covers(now, (100, half, WINDOW), |start, len| {
+                asked.push((start, len));
+                Residence::Ends
+            });
+            assert!(covers && asked.last() == Some(&(100, half)), "its own ends: {asked:?}");
+        }
     }
 
     #[test]

@@ -69,12 +69,12 @@ impl Relay {
         self.pass_cuts(context, key);
     }
 
-    /// Passes a side that was cut on to the other one by a reset, where that is without TLS. It
+    /// Passes a side that was cut on to the other one by a reset, where FIN does not tell of it. It
     /// gets all that came before: a reset destroys what is not acknowledged, so that is waited for.
     pub(super) fn pass_cuts<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         for lane in Lane::ALL {
             let sink = &self.streams[lane.other().index()];
-            let is_due = self.directions[lane.index()].is_cut() && sink.is_plain();
+            let is_due = self.directions[lane.index()].is_cut() && !sink.tells_cuts();
             if !is_due || !sink.is_drained() {
                 continue;
             }

@@ -110,14 +110,14 @@ impl Report {
     }
 
     /// Whether the kernel is to decrypt a combination: it was asked to, can, and goes on when the
-    /// peer changes its key, as that of TLS 1.3 may at any time.
+    /// peer changes its key, as that of TLS 1.3 may at any time. A kernel that does not (before
+    /// Linux 6.14) may tell of a record in part as if it were whole, in any version of TLS.
     #[must_use]
     pub fn decrypts(&self, version: Version, aead: Aead) -> bool {
         let is_meant = |row: &&Combination| row.version == version && row.aead == aead;
         let row = self.combinations.iter().find(is_meant);
         let is_able = row.is_some_and(|row| row.receive == Verdict::Works);
-        let goes_on = version == Version::Tls12 || self.key_update == Verdict::Works;
-        self.receives && is_able && goes_on
+        self.receives && is_able && self.key_update == Verdict::Works
     }
 
     /// Whether a key of TLS 1.3 can be followed by another.

@@ -50,7 +50,8 @@ impl Session {
     /// to a peer that wants our next key, or tickets wait for that.
     #[must_use]
     pub const fn owes_answer(&self) -> bool {
-        self.unanswered && matches!(self.connection, Connection::Server(_) | Connection::Client(_))
+        let is_ours = matches!(self.connection, Connection::Server(_) | Connection::Client(_));
+        self.unanswered && is_ours && !self.said_end
     }
 
     /// Sends what is held, before a record without payload, which peers pass over (RFC 8446,

@@ -71,6 +71,8 @@ fn a_program_allows_what_its_targets_cover() {
         "[2001:db8::1]:81",
         "[2001:db8:0:f::1]:8080",
         "[2001:db8:0:10::1]:8080",
+        "[::ffff:10.1.2.3]:80",
+        "[::fffe:10.1.2.3]:80",
     ];
     for list in lists {
         let targets: Vec<ConnectTarget> = list.iter().map(|text| text.parse().unwrap()).collect();

@@ -121,8 +121,7 @@ impl Http {
             return Sending::Waits;
         }
         let Some(socket) = self.io.stream.fd() else { return Sending::Waits };
-        if range.end - range.start <= WINDOW.min(*budget) && !is_unwritten(context, &transfer.file)
-        {
+        if range.end - range.start <= WINDOW.min(*budget) && !is_last_good(context, transfer) {
             // It may be the last stretch: what was sent is not all of the tag's version.
             transfer.broken = true;
             return Sending::Goes;
@@ -397,11 +396,16 @@ impl Http {
     }
 }
 
-/// Whether a file was not written since it was opened, up to the beginning of this turn.
+/// Whether the file is as it was opened, before what may be the last stretch of it. Where that is
+/// all of the answer, the look that opened it in this turn is as good as another.
+fn is_last_good<D: Driver>(context: &mut Context<D>, transfer: &Transfer) -> bool {
+    let is_all = transfer.told.sent == 0;
+    let (file, now) = (&transfer.file, context.now());
+    (is_all && file.was_looked_at(now)) || is_unwritten(context, file)
+}
+
+/// Whether a file was not written since it was opened.
 pub(super) fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
-    if file.was_looked_at(context.now()) {
-        return true;
-    }
     context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_unwritten(&now))
 }
 
