@@ -422,7 +422,8 @@ fn the_limit_of_flows_holds_over_workers() {
     for (number, client) in (1..).zip(&clients) {
         client.send(b"x").unwrap();
         wait_until("the datagram", || served.sum(|stats| stats.received.get()) == number);
-        assert!(served.fleet.flows(0).iter().sum::<u64>() <= 10 + 2);
+        // A worker that is told to give a flow up does so in its next turn.
+        wait_until("the limit", || served.fleet.flows(0).iter().sum::<u64>() <= 10 + 2);
     }
     let dropped = served.sum(|stats| stats.dropped[DropReason::NoFlow as usize].get());
     let opened = served.sum(|stats| stats.flows_opened.get());
