@@ -65,7 +65,7 @@ table! {
         /// for each worker; what lies in receive buffers is always copied.
         "zero_copy_send" zero_copy_send: ZeroCopySend = ZeroCopySend::Auto, ZERO_COPY_SEND;
         /// Where upstreams may be: networks and addresses, with a port if only that is meant
-        /// (10.0.0.0/8, 192.0.2.1:443, [fd00::1]:443), and "unix" for Unix sockets, up to 200.
+        /// (10.0.0.0/8, 192.0.2.1:443, fd00::/8 in brackets before a port), and "unix", up to 200.
         /// Empty for anywhere. A server elsewhere is refused, by its address or what its name
         /// resolves to; where the kernel can (Linux 7.2), it refuses to connect rings elsewhere.
         "connect_to" connect_to: Vec<ConnectTarget> = Vec::new(),
