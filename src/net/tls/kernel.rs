@@ -174,8 +174,8 @@ pub enum Found {
 /// Receives what comes next, where it is no data, or a record of data without bytes. `into` has
 /// room for a record.
 ///
-/// Nothing is looked at without being taken: of a look the kernel keeps what it has decrypted, in
-/// memory that nobody accounts for, and a peer could send nothing but records without bytes.
+/// Nothing is peeked at: the kernel keeps what it has decrypted for a peek, in memory that is
+/// charged to no socket, and a peer could send nothing but records without bytes.
 ///
 /// # Errors
 /// [`KernelError::Broken`]; with `EBADMSG` the record cannot be decrypted.

@@ -5,10 +5,13 @@
 //! Filters are there before a ring is, stay for as long as the threads, and can only be added to: a
 //! program that is taken over can make itself no ring without them.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::REQUESTS;
+use super::query::register_without_ring;
 use crate::ring::ConnectTarget;
 
 /// The number of the register call.
@@ -124,14 +127,11 @@ fn allowing(target: &ConnectTarget) -> Vec<Instruction> {
         let [high, low] = port.to_be_bytes();
         wanted.push((PORT, u32::MAX, u32::from_ne_bytes([high, low, 0, 0])));
     }
-    let (address, bits) = match network {
-        IpNet::V4(network) => {
-            (network.network().octets().to_vec(), network.netmask().octets().to_vec())
-        }
-        IpNet::V6(network) => {
-            (network.network().octets().to_vec(), network.netmask().octets().to_vec())
-        }
+    let octets = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
     };
+    let (address, bits) = (octets(network.network()), octets(network.netmask()));
     let words = address.chunks_exact(4).zip(bits.chunks_exact(4));
     for (place, (address, bits)) in (ADDRESS..).step_by(4).zip(words) {
         let word = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
@@ -202,7 +202,8 @@ pub fn filter_connects(targets: &[ConnectTarget]) -> Result<(), FilterError> {
 
 /// Adds a program for one kind of request.
 fn add(request: u8, payload_len: u8, program: &[Instruction]) -> Result<(), Errno> {
-    let command = Command {
+    // The kernel writes there how long the payload is.
+    let mut command = Command {
         kind: COMMAND_FILTER,
         flags: 0,
         reserved: 0,
@@ -214,15 +215,9 @@ fn add(request: u8, payload_len: u8, program: &[Instruction]) -> Result<(), Errn
         program: program.as_ptr().expose_provenance() as u64,
         more: [0; 5],
     };
-    // The kernel says there how long the payload is.
-    let mut command = command;
-    let (no_ring, place): (libc::c_int, _) = (-1, &raw mut command);
     // SAFETY: the kernel reads and writes a command, and reads the program of the length that it
     // says, within the call; both outlive it.
-    let result = unsafe {
-        libc::syscall(libc::SYS_io_uring_register, no_ring, REGISTER_BPF_FILTER, place, 1_u32)
-    };
-    if result < 0 { Err(Errno::last()) } else { Ok(()) }
+    unsafe { register_without_ring(REGISTER_BPF_FILTER, &raw mut command, 1) }
 }
 
 #[cfg(test)]

@@ -55,19 +55,29 @@ pub fn query() -> Result<Query, Errno> {
         result: 0,
         reserved: [0; 3],
     };
-    let no_ring: libc::c_int = -1;
-    let head = &raw mut header;
     // SAFETY: the kernel reads and writes a header, and writes at most `size` bytes to what that
     // points to, which is a structure of that size; both outlive the call.
-    let result =
-        unsafe { libc::syscall(libc::SYS_io_uring_register, no_ring, REGISTER_QUERY, head, 0_u32) };
-    if result < 0 {
-        return Err(Errno::last());
-    }
+    unsafe { register_without_ring(REGISTER_QUERY, &raw mut header, 0) }?;
     if header.result < 0 {
         return Err(Errno::from_raw(header.result.wrapping_neg()));
     }
     Ok(found)
+}
+
+/// A call of `io_uring_register(2)` that concerns no ring, but the kernel or the thread.
+///
+/// # Safety
+/// The argument is what the call expects, and outlives it.
+pub(super) unsafe fn register_without_ring<T>(
+    call: libc::c_uint,
+    argument: *mut T,
+    count: u32,
+) -> Result<(), Errno> {
+    let no_ring: libc::c_int = -1;
+    // SAFETY: as the caller promises.
+    let result =
+        unsafe { libc::syscall(libc::SYS_io_uring_register, no_ring, call, argument, count) };
+    if result < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 
 #[cfg(test)]
